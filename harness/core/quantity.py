@@ -1,0 +1,66 @@
+"""The quantities we know: unit, which way is better, exact definition."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from harness.core.errors import UnknownNameError
+
+
+class Quantity(NamedTuple):
+    """One thing that can be measured. `unit` is a base unit: s, B, FLOP, px/s, J, ratio, count."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher", "neither"]
+    definition: str
+
+
+_ALL = (
+    Quantity("latency", "s", "lower", "wall time of one synchronous call with inputs bound: run, then wait for the device; batch as in the profile"),
+    Quantity("end_to_end_latency", "s", "lower", "wall time to bind one batch of raw pixels, run, wait, and fetch the logits"),
+    Quantity("throughput", "px/s", "higher", "pixels of the input over the median latency, one synchronous caller"),
+    Quantity("load_time", "s", "lower", "wall time to open the artifact in the runtime, in a fresh process, the runtime's import apart"),
+    Quantity("first_call", "s", "lower", "wall time of the first call after loading"),
+    Quantity("import_memory", "B", "lower", "peak resident memory of the process after importing the runtime, before loading the artifact"),
+    Quantity("load_memory", "B", "lower", "peak resident memory of the process while the artifact is loaded"),
+    Quantity(
+        "peak_host_memory",
+        "B",
+        "lower",
+        "peak resident memory of the process while the artifact runs (everything in the process: runtime, weights, activations)",
+    ),
+    Quantity("peak_device_memory", "B", "lower", "peak device memory while the artifact runs, source named in detail"),
+    Quantity(
+        "forward_flops",
+        "FLOP",
+        "lower",
+        "floating-point operations of convolutions and matrix products (attention included) for one input of batch 1; 2 per multiply-add",
+    ),
+    Quantity("encoder_flops", "FLOP", "lower", "forward_flops of the encoder alone"),
+    Quantity("graph_flops", "FLOP", "lower", "forward_flops counted by us on the exported graph, before the runtime optimizes it"),
+    Quantity("parameters", "count", "lower", "trainable and frozen parameters of encoder and decoder"),
+    Quantity("artifact_size", "B", "lower", "bytes on disk of the runnable file with its external data"),
+    Quantity(
+        "miou",
+        "ratio",
+        "higher",
+        "intersection over union per class from one confusion matrix over the split, averaged over the classes in truth or prediction; ignore_index excluded",
+    ),
+    Quantity("miou_per_image", "ratio", "higher", "mIoU of each image over the classes present in it, averaged over images"),
+    Quantity("pixel_accuracy", "ratio", "higher", "share of labeled pixels whose class is right, over the whole split"),
+    Quantity("macro_f1", "ratio", "higher", "F1 per class from the whole split's confusion matrix, averaged over the classes present"),
+    Quantity("miou_drop", "ratio", "lower", "mIoU of the checkpoint on torch_eager in fp32 minus the mIoU of this artifact, same tiles"),
+    Quantity("argmax_agreement", "ratio", "higher", "share of pixels whose predicted class equals that of the checkpoint on torch_eager in fp32"),
+    Quantity("max_abs_error", "logit", "lower", "largest absolute difference of a logit from the checkpoint on torch_eager in fp32"),
+    Quantity("energy", "J", "lower", "energy of one call, from a hardware counter"),
+)
+
+QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
+
+
+def quantity(name: str) -> Quantity:
+    """The quantity called `name`. Raises UnknownNameError with near matches."""
+    if name not in QUANTITIES:
+        raise UnknownNameError("quantity", name, QUANTITIES)
+    return QUANTITIES[name]

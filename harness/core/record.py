@@ -1,0 +1,95 @@
+"""One immutable profiling result: one artifact on one machine under one profile."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import Field
+
+from harness.core.artifact import Checkpoint
+from harness.core.deployment import DeploymentProfile
+from harness.core.measurement import Measurement, Missing, Outcome
+from harness.core.specs import Value
+
+
+class Environment(Value):
+    """The machine and the software. `fingerprint` covers only what moves numbers, so no clock frequency of the moment."""
+
+    machine: str
+    cpu: str
+    cores: int
+    flags: tuple[str, ...] = ()
+    memory: int
+    os: str
+    python: str
+    gpu: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    packages: dict[str, str] = {}
+    threads: int
+    container: str | None = None
+    load: dict[str, float] = {}
+    fingerprint: str
+
+
+class Cell(Value):
+    """What was run: the artifact and how."""
+
+    model: str
+    format: str
+    precision: str
+    backend: str
+    device: str
+    batch: int
+    tile: int
+    threads: int
+    artifact_sha256: str
+    checkpoint_sha256: str
+
+    @property
+    def subject(self) -> str:
+        """The name of the cell's folder of records: safe on every file system."""
+        text = f"{self.model}--{self.backend}-{self.device}--{self.precision}"
+        return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text)
+
+
+class Advice(Value):
+    """Something that makes a number doubtful, and what to do about it."""
+
+    kind: str
+    message: str
+    advice: str = ""
+
+
+class ProfileRecord(Value):
+    """Everything measured on one cell in one run; a tradeoff row never mixes records."""
+
+    format_version: int = Field(1, alias="schema", serialization_alias="schema")
+    id: str
+    created: str
+    harness_version: str
+    task: str = "segmentation"
+    cell: Cell
+    checkpoint: Checkpoint
+    environment: Environment
+    profile: DeploymentProfile
+    profile_sha256: str
+    outcomes: tuple[Outcome, ...]
+    warnings: tuple[Advice, ...] = ()
+    command: str = ""
+    detail: dict[str, Any] = {}
+
+    model_config = {"frozen": True, "extra": "forbid", "populate_by_name": True, "serialize_by_alias": True}
+
+    def outcome(self, quantity: str) -> Measurement | Missing:
+        """The outcome of a quantity; a Missing "skipped" where the run did not ask for it."""
+        for outcome in self.outcomes:
+            if outcome.quantity == quantity:
+                return outcome
+        return Missing(quantity=quantity, why="skipped", reason="not among the probes of this run")
+
+    def measured(self, quantity: str) -> Measurement | None:
+        """The measurement of a quantity, None where it is missing."""
+        outcome = self.outcome(quantity)
+        return outcome if isinstance(outcome, Measurement) else None

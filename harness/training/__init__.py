@@ -1,0 +1,1 @@
+"""Training. In scope: a recipe to a checkpoint. Out of scope: exporting and measuring."""

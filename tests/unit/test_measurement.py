@@ -1,0 +1,55 @@
+"""Percentiles and their intervals against numpy and against the binomial distribution of scipy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from harness.core.measurement import Measurement, interval_ranks, percentile, percentile_interval, samples_needed
+
+SHARES = (0.5, 0.9, 0.95, 0.99)
+
+
+@pytest.mark.parametrize(("share", "needed"), [(0.5, 6), (0.9, 36), (0.95, 72), (0.99, 368)])
+def test_the_interval_exists_from_the_sample_count_on_that_theory_gives(share, needed):
+    assert samples_needed(share) == needed
+    assert interval_ranks(needed - 1, share) is None
+    assert interval_ranks(needed, share) is not None
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("count", [6, 50, 72, 100, 368, 1000, 20_000])
+def test_ranks_leave_at_most_two_and_a_half_percent_in_each_tail_and_are_the_tightest(count, share):
+    ranks = interval_ranks(count, share)
+    if ranks is None:
+        pytest.skip(f"no interval for {count} samples")
+    low, high = ranks
+    below = binom(count, share)
+    assert below.cdf(low - 1) <= 0.025 < below.cdf(low)
+    assert below.sf(high - 1) <= 0.025 < below.sf(high - 2)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.sampled_from(SHARES))
+@settings(max_examples=200, deadline=None)
+def test_percentile_is_numpys(samples, share):
+    assert percentile(samples, share) == pytest.approx(np.percentile(samples, 100 * share), rel=1e-12, abs=1e-9)
+
+
+def test_the_interval_covers_the_true_median_of_skewed_samples_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    hits = 0
+    for _ in range(2000):
+        interval = percentile_interval(rng.lognormal(0, 1, size=50).tolist(), 0.5)
+        hits += interval.low <= 1.0 <= interval.high
+    assert 0.94 <= hits / 2000 <= 0.98  # order statistics are discrete, so the true coverage is a little over 95 %
+
+
+def test_a_value_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        Measurement(quantity="latency", samples=(0.1, float("nan")))
+
+
+def test_an_unknown_quantity_is_refused():
+    with pytest.raises(Exception, match="latency"):
+        Measurement(quantity="latencyy", samples=(0.1,))
