@@ -1,0 +1,48 @@
+"""Accuracy of the very session that is timed, over a whole split of real tiles, beside predictors that need no training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from harness.core.errors import MeasurementError
+from harness.core.measurement import Measurement, Missing
+from harness.core.ports import Subject
+from harness.core.registry import METRICS
+from harness.support.confusion import confusion, miou
+
+QUANTITIES = ("miou", "miou_per_image", "pixel_accuracy", "macro_f1")
+
+
+class Accuracy:
+    quantities = QUANTITIES
+
+    def measure(self, subject: Subject) -> Iterable[Measurement | Missing]:
+        if subject.dataset is None:
+            yield from (Missing(quantity=name, why="skipped", reason="no data set to score on") for name in QUANTITIES)
+            return
+        checkpoint, baselines = subject.artifact.checkpoint, subject.dataset.baselines
+        classes, ignore = len(checkpoint.classes), checkpoint.ignore_index
+        metrics = [METRICS.load(name).start(checkpoint.classes, ignore) for name in METRICS.names()]
+        scored = {name: np.zeros((classes, classes), np.int64) for name in baselines}
+        tiles = 0
+        for tile, logits in subject.predictions():
+            if not np.isfinite(logits).all():
+                raise MeasurementError(f"the logits of tile {tile.name} hold NaN or infinity", "train with a lower --lr, or export in a higher --precision")
+            for metric in metrics:
+                metric.update(logits, tile.mask, tile.region)
+            for name, predict in baselines.items():
+                scored[name] += confusion(predict(tile.image), tile.mask, classes, ignore)
+            tiles += 1
+        extra: dict[str, object] = {"split": subject.profile.split, "tiles": tiles, "dataset": subject.dataset.name}
+        extra["baselines"] = {name: miou(matrix) for name, matrix in scored.items()}
+        results = {outcome.quantity: outcome for metric in metrics for outcome in metric.result()}
+        for name in QUANTITIES:
+            if name in results:
+                yield results[name].model_copy(update={"detail": {**results[name].detail, **extra}})
+            else:
+                yield Missing(quantity=name, why="failed", reason="no labeled pixel in the split")
+
+
+PROBE = Accuracy()

@@ -1,0 +1,59 @@
+"""Floating-point operations of one input, by more than one counter, and whether the counters agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.core.errors import HarnessError
+from harness.core.measurement import Measurement, Missing
+from harness.core.ports import Subject
+
+AGREEMENT = 0.01
+
+
+class Flops:
+    quantities = ("forward_flops", "encoder_flops", "graph_flops")
+
+    def measure(self, subject: Subject) -> Iterable[Measurement | Missing]:
+        counters: dict[str, float] = {}
+        if subject.artifact.format == "checkpoint":
+            from harness.support.flops import flops_of_checkpoint
+
+            counted = flops_of_checkpoint(subject.folder)
+        else:
+            counted = subject.artifact.flops
+        if "forward" in counted:
+            counters["torch flop counter"] = counted["forward"]
+        graph = self._graph(subject)
+        if isinstance(graph, Measurement):
+            counters["exported graph"] = graph.value
+        yield graph
+        yield self._forward(counters)
+        if "encoder" in counted:
+            yield Measurement(quantity="encoder_flops", samples=(float(counted["encoder"]),), detail={"source": "torch flop counter"})
+        else:
+            yield Missing(quantity="encoder_flops", why="unsupported", reason="the artifact does not say where its encoder ends")
+
+    def _graph(self, subject: Subject) -> Measurement | Missing:
+        if subject.artifact.format != "onnx":
+            return Missing(quantity="graph_flops", why="unsupported", reason=f"a {subject.artifact.format} has no exported graph")
+        try:
+            from harness.support.graph_flops import flops_of_onnx
+        except ModuleNotFoundError as error:
+            return Missing(quantity="graph_flops", why="unsupported", reason=f"needs the package {error.name}: pip install 'eo-harness[onnx]'")
+        try:
+            by_operator = flops_of_onnx(subject.folder / subject.artifact.file, subject.artifact.inputs)
+        except HarnessError as error:
+            return Missing(quantity="graph_flops", why="failed", reason=error.message)
+        return Measurement(quantity="graph_flops", samples=(float(sum(by_operator.values())),), detail={"by_operator": by_operator})
+
+    def _forward(self, counters: dict[str, float]) -> Measurement | Missing:
+        if not counters:
+            return Missing(quantity="forward_flops", why="unsupported", reason="no counter could read this artifact")
+        figure = counters.get("torch flop counter", next(iter(counters.values())))
+        spread = (max(counters.values()) - min(counters.values())) / figure
+        detail = {"counters": counters, "spread": spread, "agree": spread <= AGREEMENT}
+        return Measurement(quantity="forward_flops", samples=(float(figure),), detail=detail)
+
+
+PROBE = Flops()

@@ -1,0 +1,62 @@
+"""The process that measures one cell: `python -m harness.profiling.child JOB.json`. The exit code is 0 when every probe answered."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.core.deployment import PROBES as ORDER
+from harness.core.errors import HarnessError, MeasurementError
+from harness.core.files import read_value, write_value
+from harness.core.measurement import Missing, Outcome
+from harness.core.ports import Probe
+from harness.core.registry import PROBES
+from harness.profiling.job import Answer, Job
+from harness.profiling.stability import advice_on
+from harness.profiling.subject import OpenSubject, opened
+
+
+def measure(job: Job) -> Answer:
+    """Open the artifact and ask each probe of the profile in a fixed order; what was measured is on disk after each probe.
+
+    Raises the HarnessError of an artifact that can't be opened.
+    """
+    with opened(job) as subject:
+        answer = Answer(facts=dict(subject.session.facts()), example_source=subject.example_source)
+        for name in ORDER:
+            if name in job.profile.probes:
+                outcomes = (*answer.outcomes, *ask(PROBES.load(name), subject))
+                answer = answer.model_copy(update={"outcomes": outcomes, "warnings": advice_on(outcomes)})
+                write_value(job.answer_file, answer)
+    return answer
+
+
+def ask(probe: Probe, subject: OpenSubject) -> list[Outcome]:
+    """All outcomes of a probe; what it did not reach before it failed is Missing with the error's message."""
+    outcomes: list[Outcome] = []
+    try:
+        outcomes.extend(probe.measure(subject))
+    except HarnessError as error:
+        outcomes.extend(unanswered(probe, outcomes, error.message))
+    except MemoryError:
+        outcomes.extend(unanswered(probe, outcomes, "out of memory"))
+    return outcomes
+
+
+def unanswered(probe: Probe, outcomes: list[Outcome], reason: str) -> list[Outcome]:
+    answered = {outcome.quantity for outcome in outcomes}
+    return [Missing(quantity=name, why="failed", reason=reason) for name in probe.quantities if name not in answered]
+
+
+def main(argv: list[str]) -> int:
+    job = read_value(Path(argv[0]), Job, MeasurementError)
+    try:
+        measure(job)
+    except HarnessError as error:
+        write_value(job.answer_file, Answer(failed=str(error)))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""What runs here, why the rest doesn't, and what makes this machine a bad place to measure."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.core.errors import UnavailableError
+from harness.core.record import Advice, Environment
+from harness.core.registry import BACKENDS, EXPORTERS
+from harness.core.specs import Value
+from harness.profiling.environment import available_cores, environment
+from harness.support import host_memory
+
+
+class Part(Value):
+    """A backend or an exporter; `reason` None: it runs here."""
+
+    kind: str
+    name: str
+    device: str = ""
+    reason: str | None = None
+
+
+class Findings(Value):
+    environment: Environment
+    parts: tuple[Part, ...]
+    advice: tuple[Advice, ...]
+
+
+def examine(progress: Callable[[int, int, str], None]) -> Findings:
+    """Try every backend and exporter, and look at the machine."""
+    names = [(BACKENDS, name) for name in BACKENDS.names()] + [(EXPORTERS, name) for name in EXPORTERS.names()]
+    parts: list[Part] = []
+    for done, (kind, name) in enumerate(names):
+        progress(done, len(names), f"{kind.word} {name}")
+        try:
+            plugin = kind.load(name)
+        except UnavailableError as error:
+            parts.append(Part(kind=kind.word, name=name, reason=str(error)))
+            continue
+        if kind is EXPORTERS:
+            parts.append(Part(kind=kind.word, name=name, reason=plugin.unavailable()))
+        else:
+            parts += [Part(kind=kind.word, name=name, device=device, reason=plugin.unavailable(device)) for device in plugin.devices]
+    here = environment(available_cores())
+    return Findings(environment=here, parts=tuple(parts), advice=advice_on(here))
+
+
+def advice_on(here: Environment) -> tuple[Advice, ...]:
+    """What disturbs measurements on this machine now."""
+    advice: list[Advice] = []
+    if here.load.get("load_1min", 0.0) > 0.5 * here.cores:
+        message = f"load {here.load['load_1min']:.1f} on {here.cores} cores"
+        advice.append(Advice(kind="busy", message=message, advice="stop other programs before profiling"))
+    if here.load.get("steal_percent", 0.0) > 1:
+        advice.append(Advice(kind="steal", message=f"the host takes {here.load['steal_percent']:.0f} % of the cores away", advice="use a dedicated machine"))
+    governor = _governor()
+    if governor not in (None, "performance"):
+        advice.append(Advice(kind="governor", message=f"the clock governor is {governor}", advice="sudo cpupower frequency-set -g performance"))
+    reason = host_memory.resettable()
+    if reason:
+        advice.append(Advice(kind="memory", message=reason, advice="peak memory by phase is Missing here"))
+    return tuple(advice)
+
+
+def _governor() -> str | None:
+    with contextlib.suppress(OSError):
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    return None

@@ -1,0 +1,73 @@
+"""A child process per cell: a crash, a time-out or a kill by the kernel becomes a reason, not the end of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.core.errors import RecordError
+from harness.core.files import read_value, write_value
+from harness.profiling.job import Answer, Job
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+GRACE_SECONDS = 5
+
+
+def run_job(job: Job) -> Answer:
+    """Measure a cell in a fresh process and wait for it without spinning. What it measured before it died is kept, with why it died."""
+    job.work.mkdir(parents=True, exist_ok=True)
+    job_file = write_value(job.work / "job.json", job)
+    with (job.work / "stderr.txt").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.profiling.child", str(job_file)],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            env=_environment(job),
+            start_new_session=True,
+        )
+        _offer_to_the_kernel(process.pid)
+        try:
+            code = process.wait(timeout=job.profile.sampling.timeout_seconds)
+            reason = "" if code == 0 else _reason(code, job.work / "stderr.txt")
+        except subprocess.TimeoutExpired:
+            reason = f"timed out after {job.profile.sampling.timeout_seconds:g} s"
+        finally:
+            _end(process)
+    answer = read_value(job.answer_file, Answer, RecordError) if job.answer_file.exists() else Answer()
+    return answer if answer.failed or not reason else answer.model_copy(update={"failed": reason})
+
+
+def _environment(job: Job) -> dict[str, str]:
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(job.threads)), "PYTHONUNBUFFERED": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+
+
+def _offer_to_the_kernel(pid: int) -> None:
+    """When memory runs out, the kernel shall end the child, not this process (proc(5), oom_score_adj)."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+
+
+def _reason(code: int, errors: Path) -> str:
+    if code == -signal.SIGKILL:
+        return "killed by the system (SIGKILL), most likely out of memory; see `dmesg`, or use a smaller batch"
+    if code < 0:
+        return f"crashed with {signal.Signals(-code).name}"
+    lines = [line.strip() for line in errors.read_text(errors="replace").splitlines() if line.strip()]
+    return f"exit code {code}: {lines[-1] if lines else 'no message'}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the child and all that it started, also when this process was interrupted."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

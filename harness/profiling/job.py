@@ -1,0 +1,51 @@
+"""What a child process is told to measure, and what it answers. The job file is the reproduction command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.core.deployment import DeploymentProfile
+from harness.core.measurement import Outcome
+from harness.core.record import Advice
+from harness.core.specs import Value
+
+
+class Job(Value):
+    """One cell: an artifact on a backend under a profile. Paths are absolute.
+
+    `work` is the folder for this cell's inputs and outputs; `reference` holds the logits of the checkpoint on torch_eager.
+    """
+
+    folder: Path
+    backend: str
+    device: str
+    threads: int
+    profile: DeploymentProfile
+    dataset: str | None
+    data_root: Path | None
+    work: Path
+    reference: Path | None = None
+    no_reference: str = ""
+
+    @property
+    def answer_file(self) -> Path:
+        return self.work / "answer.json"
+
+    @property
+    def inputs_file(self) -> Path:
+        return self.work / "inputs.npy"
+
+    @property
+    def outputs_folder(self) -> Path:
+        return self.work / "outputs"
+
+
+class Answer(Value):
+    """What has been measured so far; rewritten after each probe, so a crash loses only the probe that crashed."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    warnings: tuple[Advice, ...] = ()
+    facts: dict[str, Any] = {}
+    failed: str = ""
+    example_source: str = ""

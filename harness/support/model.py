@@ -1,0 +1,156 @@
+"""The network of a pair `<encoder>+<decoder>`: built by name, saved to and read from a checkpoint folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.core.artifact import WEIGHTS_FILE, Checkpoint, read_checkpoint
+from harness.core.errors import CheckpointError, ConfigError
+from harness.core.files import sha256_of_file
+from harness.core.registry import DECODERS, ENCODERS
+from harness.core.specs import Band, DecoderSpec, EncoderSpec
+
+
+class SegmentationModel(nn.Module):
+    """Raw pixels (B, C, H, W) to logits (B, classes, H, W).
+
+    Normalization, (pixel - mean) / std, is part of the network. An input whose sides the encoder can't divide is padded at the
+    right and bottom with the mean pixel, and the logits are cropped back: it is never resized.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, *, mean: Sequence[float], std: Sequence[float], divisor: int, fixed_size: int | None = None
+    ) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.encoder = encoder
+        self.decoder = decoder
+        self.divisor = divisor
+        self.fixed_size = fixed_size
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        padded = self._pad((image - self.mean) / self.std)
+        logits: Tensor = self.decoder(self.encoder(padded), (padded.shape[-2], padded.shape[-1]))
+        return logits[..., :height, :width]
+
+    def _pad(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        below, right = self.padded_side(height) - height, self.padded_side(width) - width
+        return F.pad(image, (0, right, 0, below)) if below or right else image
+
+    def padded_side(self, side: int) -> int:
+        """The side in pixels that the encoder sees for an input of `side` pixels. Raises ConfigError where it is too large."""
+        if self.fixed_size is None:
+            return -(-side // self.divisor) * self.divisor
+        if side > self.fixed_size:
+            raise ConfigError(f"the encoder was built for {self.fixed_size} px, got an input of {side} px", "train it again with a larger --input-size")
+        return self.fixed_size
+
+
+def split_name(model: str) -> tuple[str, str]:
+    """The encoder's and the decoder's name of `<encoder>+<decoder>`. Raises ConfigError."""
+    encoder, plus, decoder = model.rpartition("+")
+    if not (encoder and plus and decoder):
+        raise ConfigError(f"a model is <encoder>+<decoder>, got {model!r}", "harness train unet+unet --data bluemarble_ice")
+    return encoder, decoder
+
+
+def specs_of(model: str) -> tuple[EncoderSpec, DecoderSpec]:
+    """The two plug-ins of a model's name. Raises UnknownNameError with near matches."""
+    encoder, decoder = split_name(model)
+    return ENCODERS.load(encoder), DECODERS.load(decoder)
+
+
+def input_size_for(spec: EncoderSpec, tile: int, wanted: int | None = None) -> int:
+    """The input side in pixels to build an encoder at, for tiles of `tile` px: its own size if it is fixed, else the tile's."""
+    if not spec.flexible and spec.input_size is not None:
+        if wanted not in (None, spec.input_size):
+            raise ConfigError(f"encoder {spec.name} takes {spec.input_size} px only, got --input-size {wanted}", "leave --input-size out")
+        return spec.input_size
+    size = wanted or tile
+    return -(-size // spec.divisor) * spec.divisor
+
+
+def build_model(
+    model: str,
+    *,
+    bands: Sequence[Band],
+    num_classes: int,
+    input_size: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    encoder_options: Mapping[str, Any] | None = None,
+    decoder_options: Mapping[str, Any] | None = None,
+) -> SegmentationModel:
+    """The network of `model` with fresh weights.
+
+    Raises UnknownNameError, UnavailableError (a package is missing) or ConfigError (a combination that can't work).
+    """
+    encoder_spec, decoder_spec = specs_of(model)
+    encoder = encoder_spec.build(bands, input_size, **(encoder_options or {}))
+    decoder = decoder_spec.build(encoder.channels, encoder.reductions, num_classes, pyramid=encoder_spec.pyramid, **(decoder_options or {}))
+    return SegmentationModel(
+        encoder,
+        decoder,
+        mean=mean or [0.0] * len(bands),
+        std=std or [1.0] * len(bands),
+        divisor=encoder_spec.divisor,
+        fixed_size=None if encoder_spec.input_size is None else input_size,
+    )
+
+
+def model_from_checkpoint(folder: Path) -> SegmentationModel:
+    """The trained network in a checkpoint folder, in eval mode on the CPU. Raises CheckpointError naming every tensor that doesn't fit."""
+    checkpoint = read_checkpoint(folder)
+    network = build_model(
+        checkpoint.model,
+        bands=checkpoint.bands,
+        num_classes=checkpoint.num_classes,
+        input_size=checkpoint.input_size,
+        mean=checkpoint.preprocessing.mean,
+        std=checkpoint.preprocessing.std,
+        encoder_options=checkpoint.encoder_options,
+        decoder_options=checkpoint.decoder_options,
+    )
+    load_exactly(network, read_tensors(folder / WEIGHTS_FILE, checkpoint), str(folder / WEIGHTS_FILE))
+    return network.eval()
+
+
+def read_tensors(path: Path, checkpoint: Checkpoint | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises CheckpointError for a pickle, a truncated file, or bytes that changed since training."""
+    import safetensors
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}", "train it again; pickles (.pth, .pt) are not read here") from error
+    if checkpoint is not None and sha256_of_file(path) != checkpoint.weights_sha256:
+        raise CheckpointError(f"{path} is not the file that was trained: its sha256 differs from checkpoint.json", "train it again")
+    return tensors
+
+
+def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load tensors into a module; every tensor of both must match by name and shape, else CheckpointError lists all that don't."""
+    wanted = module.state_dict()
+    missing = sorted(wanted.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - wanted.keys())
+    misfit = sorted(
+        f"{key} {tuple(tensors[key].shape)} instead of {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & tensors.keys()
+        if tensors[key].shape != wanted[key].shape
+    )
+    problems = [f"{word} {len(keys)}: {', '.join(keys)}" for word, keys in (("missing", missing), ("extra", extra), ("of another shape", misfit)) if keys]
+    if problems:
+        raise CheckpointError(f"{source} does not fit the model; {'; '.join(problems)}", "check the model's name and options in checkpoint.json")
+    module.load_state_dict(dict(tensors))

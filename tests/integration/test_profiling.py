@@ -1,0 +1,208 @@
+"""One cell in its own process on the fake runtime: what is recorded when it works, fails, crashes, hangs or is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, DataUse, Preprocessing, artifact_from_checkpoint
+from harness.core.deployment import PROBES, DeploymentProfile, Runtime, Sampling
+from harness.core.errors import DataError, MeasurementError
+from harness.core.files import sha256_of_file, write_value
+from harness.core.measurement import Measurement, Missing
+from harness.core.registry import DATASETS
+from harness.profiling.job import Job
+from harness.profiling.run import record_of
+from tests.builders import checkpoint
+
+FAST = {"warmup_runs": 2, "warmup_seconds": 0.0, "min_runs": 8, "min_seconds": 0.0, "max_seconds": 2.0}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
+    DATASETS.load("synthetic").prepare(folder, lambda done, total, what: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory) -> Path:
+    """A checkpoint folder for the fake runtime, which reads no weights."""
+    spec = DATASETS.load("synthetic")
+    folder = tmp_path_factory.mktemp("checkpoint")
+    (folder / WEIGHTS_FILE).write_bytes(b"not read")
+    value = checkpoint(
+        "unet+unet",
+        data="synthetic",
+        bands=spec.bands,
+        classes=spec.classes,
+        input_size=64,
+        preprocessing=Preprocessing(mean=spec.mean, std=spec.std),
+        dataset=DataUse(name="synthetic", version=spec.version),
+        weights_sha256=sha256_of_file(folder / WEIGHTS_FILE),
+    )
+    write_value(folder / CHECKPOINT_FILE, value)
+    return folder
+
+
+def job(subject: Path, data: Path, work: Path, *, fail="", isolate=True, probes=PROBES, timeout=60.0, **profile) -> Job:
+    settings = DeploymentProfile(
+        schema=1,
+        name="test",
+        purpose="tests",
+        runtime=Runtime(backend="fake", options={"fail": fail} if fail else {}),
+        sampling=Sampling(**FAST, isolate=isolate, timeout_seconds=timeout),
+        probes=tuple(probe for probe in probes if probe != "flops"),
+        **profile,
+    )
+    return Job(folder=subject, backend="fake", device="cpu", threads=1, profile=settings, dataset="synthetic", data_root=data, work=work)
+
+
+def record(one: Job):
+    return record_of(one, artifact_from_checkpoint(one.folder), command="harness profile")
+
+
+def test_a_cell_that_works_measures_what_it_was_asked_for(subject, data, tmp_path):
+    done = record(job(subject, data, tmp_path / "w"))
+    for name in (
+        "latency",
+        "throughput",
+        "end_to_end_latency",
+        "first_call",
+        "load_time",
+        "import_memory",
+        "load_memory",
+        "peak_host_memory",
+        "miou",
+        "artifact_size",
+    ):
+        assert isinstance(done.outcome(name), Measurement), done.outcome(name)
+    assert len(done.measured("latency").samples) >= 8
+    assert done.measured("miou").detail["tiles"] == 12
+    assert set(done.measured("miou").detail["baselines"]) == {"majority", "nearest_color"}
+    assert done.measured("latency").detail["inputs"] == "tiles of synthetic"
+    assert isinstance(done.outcome("argmax_agreement"), Missing)
+    assert done.cell.threads == 1
+    assert done.detail["facts"] == {"fake": True}
+
+
+def test_memory_phases_are_of_the_size_of_a_python_process(subject, data, tmp_path):
+    done = record(job(subject, data, tmp_path / "w", probes=("memory",)))
+    imported, ran = done.measured("import_memory").value, done.measured("peak_host_memory").value
+    assert 15e6 < imported < 300e6
+    assert 15e6 < ran < 300e6
+    assert "VmHWM" in done.measured("peak_host_memory").detail["source"]
+
+
+@pytest.mark.parametrize(
+    ("fail", "said"),
+    [
+        ("error", "told to fail"),
+        ("memory", "out of memory"),
+        ("SIGSEGV", "crashed with SIGSEGV"),
+        ("SIGKILL", "killed by the system"),
+    ],
+)
+def test_a_failure_becomes_a_row_with_its_reason(subject, data, tmp_path, fail, said):
+    done = record(job(subject, data, tmp_path / "w", fail=fail))
+    outcome = done.outcome("latency")
+    assert isinstance(outcome, Missing)
+    assert outcome.why == "failed"
+    assert said in outcome.reason
+
+
+def test_what_was_measured_before_the_crash_is_kept(subject, data, tmp_path):
+    done = record(job(subject, data, tmp_path / "w", fail="SIGKILL", probes=("latency", "size")))
+    assert isinstance(done.outcome("latency"), Missing)
+    survivor = record(job(subject, data, tmp_path / "v", fail="error", probes=("latency", "size")))
+    assert isinstance(survivor.outcome("artifact_size"), Measurement)
+
+
+def test_a_cell_that_hangs_is_ended_and_says_so(subject, data, tmp_path):
+    begin = time.monotonic()
+    done = record(job(subject, data, tmp_path / "w", fail="hang", timeout=3.0))
+    assert time.monotonic() - begin < 30
+    assert "timed out after 3 s" in done.outcome("latency").reason
+
+
+def test_parity_and_drop_against_reference_logits(subject, data, tmp_path):
+    first = job(subject, data, tmp_path / "a", probes=("accuracy",))
+    record(first)
+    second = job(subject, data, tmp_path / "b").model_copy(update={"reference": first.outputs_folder})
+    done = record(second)
+    assert done.measured("argmax_agreement").value == 1.0
+    assert done.measured("max_abs_error").value == 0.0
+    assert done.measured("miou_drop").value == 0.0
+    for file in first.outputs_folder.iterdir():
+        np.save(file, -np.load(file))
+    worse = record(job(subject, data, tmp_path / "c").model_copy(update={"reference": first.outputs_folder}))
+    assert worse.measured("argmax_agreement").value < 1.0
+    assert worse.measured("max_abs_error").value > 0
+
+
+def test_without_isolation_the_same_is_measured(subject, data, tmp_path):
+    done = record(job(subject, data, tmp_path / "w", isolate=False, probes=("latency", "accuracy"), max_tiles=4))
+    assert done.measured("miou").detail["tiles"] == 4
+
+
+def test_a_split_smaller_than_a_batch_is_an_error_before_anything_runs(subject, data, tmp_path):
+    one = job(subject, data, tmp_path / "w", input={"batch": 500})
+    with pytest.raises(DataError, match="12 tiles"):
+        record(one)
+
+
+def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subject, data, tmp_path):
+    from harness.profiling.subject import opened
+
+    one = job(subject, data, tmp_path / "w", isolate=False)
+    one.work.mkdir()
+    with opened(one) as open_subject:
+        open_subject.timed = (0, np.zeros((1, 3, 64, 64), np.float32))
+        with pytest.raises(MeasurementError, match="timed call computed something else"):
+            list(open_subject.predictions())
+
+
+def test_an_interrupted_parent_leaves_no_child_behind(subject, data, tmp_path):
+    one = job(subject, data, tmp_path / "w", fail="hang", timeout=600.0)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from harness.profiling.job import Job\nfrom harness.profiling.run import record_of\nfrom harness.core.artifact import artifact_from_checkpoint\n"
+        "job = Job.model_validate_json(Path(sys.argv[1]).read_text())\nrecord_of(job, artifact_from_checkpoint(job.folder))\n"
+    )
+    (tmp_path / "job.json").write_text(one.model_dump_json())
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "job.json")], stderr=subprocess.DEVNULL)
+    child = _child_of(parent.pid)
+    parent.send_signal(signal.SIGINT)
+    parent.wait(timeout=30)
+    assert not Path(f"/proc/{child}").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
+
+
+def _child_of(pid: int) -> int:
+    """The measuring process of `pid`, once it has started."""
+    for _ in range(600):
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and _parent(folder) == pid and b"profiling.child" in _command(folder):
+                time.sleep(1.0)
+                return int(folder.name)
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    raise AssertionError("no child started")
+
+
+def _parent(folder: Path) -> int:
+    try:
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return -1
+
+
+def _command(folder: Path) -> bytes:
+    try:
+        return (folder / "cmdline").read_bytes()
+    except OSError:
+        return b""
