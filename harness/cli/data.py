@@ -1,0 +1,63 @@
+"""`harness data`: prepare and look at data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from harness.cli.output import next_command, progress, remark, result
+
+ROOT = typer.Option(None, "--root", help="Folder of all data sets (default: $HARNESS_CACHE/data, else ~/.cache/eo-harness/data).")
+TILE = typer.Option(None, "--tile", help="Tile size in pixels, where the set offers a choice.")
+JSON = typer.Option(False, "--json", help="Print JSON.")
+
+
+def register(app: typer.Typer) -> None:
+    verbs = typer.Typer(no_args_is_help=True, help="Prepare and inspect data sets.")
+    app.add_typer(verbs, name="data")
+
+    @verbs.command(epilog="Example: harness data prepare bluemarble_ice")
+    def prepare(
+        name: str,
+        root: Path | None = ROOT,
+        tile: int | None = TILE,
+        force: bool = typer.Option(False, "--force", help="Build it again."),
+        json: bool = JSON,
+    ) -> None:
+        """Build a data set once; nothing is downloaded from a data host."""
+        from harness.stages import prepare_data
+
+        with progress(f"preparing {name}") as report:
+            folder, is_new = prepare_data(name, root=root, tile=tile, force=force, progress=report)
+        if not is_new:
+            remark(f"{name} is already there; --force builds it again")
+        result({"dataset": name, "path": folder, "built": is_new}, json, [str(folder)])
+        next_command(f"harness data show {name}")
+
+    @verbs.command(epilog="Example: harness data show bluemarble_ice --out sheet.png")
+    def show(
+        name: str,
+        root: Path | None = ROOT,
+        tile: int | None = TILE,
+        out: Path | None = typer.Option(None, "--out", help="Where to write the contact sheet (default: NAME.png)."),
+        count: int = typer.Option(24, "--count", min=1, help="Tiles on the contact sheet."),
+        json: bool = JSON,
+    ) -> None:
+        """Draw a contact sheet of tiles with masks; print class balance and band statistics."""
+        from harness.core.registry import DATASETS
+        from harness.stages import data_folder
+        from harness.support.data_summary import draw_contact_sheet, summarize
+
+        spec = DATASETS.load(name)
+        folder = data_folder(spec, root, tile)
+        summary = summarize(spec, folder)
+        sheet = draw_contact_sheet(spec, folder, out or Path(f"{name}.png"), count=count)
+        result({**summary, "contact_sheet": str(sheet)}, json, [*_lines(spec, summary), str(sheet)])
+        next_command(f"harness train unet+unet --data {name} --regime scratch")
+
+
+def _lines(spec, summary: dict) -> list[str]:  # type: ignore[no-untyped-def,type-arg]
+    from json import dumps
+
+    return [f"{spec.name} {spec.version}: {spec.license}", spec.caveats, dumps(summary, indent=1, default=str)]

@@ -1,0 +1,69 @@
+"""The `harness` command: verbs, errors and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+import harness
+from harness.cli import data, doctor, export, list_, plot, profile, table, train
+from harness.core.errors import HarnessError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="harness",
+    help="Which Earth-observation segmentation model to deploy: accuracy and compute, measured together on the artifact that runs.",
+    epilog="A first walk: harness data prepare synthetic; harness train unet+unet --data synthetic; then follow the commands that each verb prints.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (list_, doctor, data, train, export, profile, table, plot):
+    verb.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(harness.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
+) -> None:
+    """Options of every verb."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command line and exit with its code: 0 fine, 1 a FAIL verdict, 2 usage, 3 something is missing here, 4 data or work failed."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line; errors are printed here and nowhere else."""
+    debug = "--debug" in arguments
+    try:
+        code = app([argument for argument in arguments if argument != "--debug"], standalone_mode=False, prog_name="harness")
+    except HarnessError as error:
+        if debug:
+            raise
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  try: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        print("stopped; what was finished is kept, nothing is half-written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0
+    return code if isinstance(code, int) else 0

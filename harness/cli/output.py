@@ -1,0 +1,51 @@
+"""How verbs speak: results on standard output, progress and remarks on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def remark(text: str) -> None:
+    """A line for a person who watches; never part of the result."""
+    print(text, file=sys.stderr)
+
+
+def result(value: Any, as_json: bool, lines: list[str]) -> None:
+    """The result: JSON for programs, or lines for people."""
+    print(json.dumps(value, indent=1, default=str) if as_json else "\n".join(lines))
+
+
+def next_command(command: str) -> None:
+    """What to type next."""
+    remark(f"next: {command}")
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on standard error; the function takes (done, total, what). Without a terminal each new `what` is a line."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=f"{title}: {what}" if what else title)
+
+
+def _lines() -> Callable[[int, int, str], None]:
+    said: set[str] = set()
+
+    def say(done: int, total: int, what: str) -> None:
+        if what and what not in said:
+            said.add(what)
+            remark(f"[{done}/{total}] {what}")
+
+    return say

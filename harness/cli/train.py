@@ -1,0 +1,66 @@
+"""`harness train`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+from harness.cli.output import next_command, remark, result
+
+
+class Regime(StrEnum):
+    FROZEN = "frozen"
+    FINETUNE = "finetune"
+    SCRATCH = "scratch"
+
+
+def register(app: typer.Typer) -> None:
+    @app.command(epilog="Example: harness train vit+upernet --data bluemarble_ice --regime frozen --weights vit_base.safetensors --epochs 20")
+    def train(
+        model: str = typer.Argument(help="<encoder>+<decoder>; see `harness list encoders` and `harness list decoders`."),
+        data: str = typer.Option(..., "--data", help="Data set; see `harness list datasets`."),
+        regime: Regime = typer.Option(
+            Regime.SCRATCH, "--regime", help="frozen: only the decoder learns; finetune: all, from --weights; scratch: all."
+        ),
+        recipe: str = typer.Option("default", "--recipe", help="Training settings: a shipped recipe's name or a YAML file."),
+        epochs: int | None = typer.Option(None, "--epochs", min=1, help="Instead of the recipe's."),
+        lr: float | None = typer.Option(None, "--lr", help="Learning rate, instead of the recipe's."),
+        batch_size: int | None = typer.Option(None, "--batch-size", min=1, help="Instead of the recipe's."),
+        seed: int = typer.Option(0, "--seed"),
+        label_fraction: float = typer.Option(1.0, "--label-fraction", min=0.0, max=1.0, help="Share of the training tiles to use, stratified by class."),
+        weights: Path | None = typer.Option(None, "--weights", help="Official weights of the encoder: .safetensors, .pt or .pth."),
+        input_size: int | None = typer.Option(None, "--input-size", min=1, help="Side in pixels that the encoder is built for (default: the tile's)."),
+        tile: int | None = typer.Option(None, "--tile", help="Tile size of the data set, where it offers a choice."),
+        root: Path | None = typer.Option(None, "--root", help="Folder of all data sets."),
+        devices: int = typer.Option(1, "--devices", min=1, help="GPUs to train on; more than one uses Lightning's DDP."),
+        out: Path | None = typer.Option(None, "--out", help="Checkpoint folder (default: runs/MODEL--DATA--REGIME--seedN)."),
+        force: bool = typer.Option(False, "--force", help="Train again even if this checkpoint exists."),
+        json: bool = typer.Option(False, "--json", help="Print JSON."),
+    ) -> None:
+        """Train an encoder-decoder pair. A run that was stopped goes on where it was."""
+        from harness.stages import train as stage
+
+        overrides = {name: value for name, value in (("epochs", epochs), ("lr", lr), ("batch_size", batch_size)) if value is not None}
+        folder, checkpoint, is_new = stage(
+            model,
+            data,
+            regime.value,
+            out=out,
+            root=root,
+            tile=tile,
+            recipe=recipe,
+            overrides=overrides,
+            seed=seed,
+            label_fraction=label_fraction,
+            input_size=input_size,
+            weights=weights,
+            devices=devices,
+            force=force,
+        )
+        if not is_new:
+            remark("this checkpoint exists already, trained with the same settings; --force trains it again")
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in checkpoint.best.items())
+        result({"path": folder, "new": is_new, **checkpoint.model_dump(mode="json")}, json, [f"{folder}  (best on val: {scores})"])
+        next_command(f"harness export {folder} --to onnx")

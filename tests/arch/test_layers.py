@@ -1,0 +1,85 @@
+"""The house keeps its walls: light verbs import no framework, README's commands exist, nothing names a registry host."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "onnx", "onnxruntime", "timm", "lightning", "matplotlib", "pandas", "rasterio", "torchgeo", "terratorch"}
+
+
+def modules_after(*arguments: str) -> set[str]:
+    """Top-level modules in memory after a command line ran."""
+    code = (
+        "import sys, io, contextlib\nfrom harness.cli.main import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+        f"    code = run({list(arguments)!r})\n"
+        "print(code, *{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    code_text, *names = done.stdout.split()
+    assert code_text == "0", done.stdout
+    return set(names)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("table", "--help"), ("train", "--help"), ("profile", "--help"), ("list", "encoders"), ("list", "profiles"), ("list", "quantities")],
+    ids=" ".join,
+)
+def test_light_verbs_import_no_framework(arguments):
+    assert not modules_after(*arguments) & (HEAVY | {"numpy"})
+
+
+def test_a_table_imports_no_framework():
+    assert not modules_after("table", "--records", str(ROOT / "tests" / "golden" / "records")) & HEAVY
+
+
+def test_profiling_an_artifact_needs_no_torch():
+    code = "import harness.profiling.child, harness.profiling.run, harness.probes.latency, harness.probes.accuracy, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("verb", ["list", "doctor", "data prepare", "data show", "train", "export", "profile", "table", "plot"])
+def test_every_verb_has_help_with_an_example(verb):
+    from typer.testing import CliRunner
+
+    from harness.cli.main import app
+
+    said = CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "200"}).output
+    assert "Example: harness" in said
+    assert "--json" in said
+
+
+def test_every_harness_command_in_the_readme_parses():
+    """Every `harness ...` line of a console block is a command line that the parser takes (nothing is run)."""
+    import typer
+
+    from harness.cli.main import app
+
+    command = typer.main.get_command(app)
+    lines = [line[2:] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("$ harness ")]
+    assert len(lines) >= 6
+    for line in lines:
+        words = line.split(" #")[0].split()[1:]
+        context = command.make_context("harness", words, resilient_parsing=True)
+        name = words[0]
+        assert name in command.commands, line
+        sub = command.commands[name]
+        rest = words[1:]
+        if name == "data":
+            assert rest[0] in sub.commands, line
+            sub, rest = sub.commands[rest[0]], rest[1:]
+        sub.make_context(name, rest, parent=context)
+
+
+def test_no_registry_host_is_named_in_tracked_files():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    pattern = re.compile(r"pypi\.org|registry\.npmjs|files\.pythonhosted|deb\.debian")
+    for name in tracked:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ".sh"} and path.resolve() != Path(__file__).resolve():
+            assert not pattern.search(path.read_text(encoding="utf-8")), name
