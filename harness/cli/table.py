@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from harness.results.table import Table
 
 
+#: Columns where the output is a file or a pipe: wide enough for every column.
+FULL_WIDTH = 250
+
+
 class Format(StrEnum):
     TERMINAL = "terminal"
     MD = "md"
@@ -63,12 +67,12 @@ def _text(table: Table, form: Format) -> str:
 
 
 def _show(table: Table) -> None:
-    """Draw in the terminal at its width; at 160 columns where the output is a file or a pipe."""
+    """Draw in the terminal at its width, or at full width into a file or a pipe."""
     from rich.console import Console
 
     from harness.results.render_terminal import render
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=FULL_WIDTH)
     console.print(render(table, console.width))

@@ -50,7 +50,7 @@ class Measurement(Value):
     @field_validator("samples")
     @classmethod
     def _finite(cls, samples: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(math.isfinite(sample) for sample in samples):
+        if not all(map(math.isfinite, samples)):
             raise ValueError("a sample is not finite; record a Missing with the reason")
         return samples
 

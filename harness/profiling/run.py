@@ -19,6 +19,7 @@ from harness.profiling.environment import environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Answer, Job
 from harness.support.clock import utc_now
+from harness.support.windows import padded
 
 #: Timed calls take turns over this many batches of real tiles.
 EXAMPLE_BATCHES = 4
@@ -66,7 +67,7 @@ def tile_size(profile: DeploymentProfile, artifact: Artifact) -> int:
 
 
 def write_examples(job: Job, artifact: Artifact) -> None:
-    """Write the inputs of timed calls for the child, so that reading rasters is not part of its memory: the split's first tiles."""
+    """Write the inputs of timed calls for the child, so that reading rasters is not part of its memory: first windows of the split's tiles."""
     count = job.profile.input.batch * EXAMPLE_BATCHES
     if job.dataset is None or job.data_root is None:
         shape = (count, len(artifact.checkpoint.bands), *[tile_size(job.profile, artifact)] * 2)
@@ -78,7 +79,8 @@ def write_examples(job: Job, artifact: Artifact) -> None:
     usable = len(source) // job.profile.input.batch * job.profile.input.batch
     if not usable:
         raise DataError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")
-    np.save(job.inputs_file, np.stack([source[index].image for index in range(min(count, usable))]))
+    size = tile_size(job.profile, artifact)
+    np.save(job.inputs_file, np.stack([padded(source[index].image, size)[:, :size, :size] for index in range(min(count, usable))]))
 
 
 def _in_this_process(job: Job) -> Answer:

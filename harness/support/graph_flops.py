@@ -6,8 +6,10 @@ compute nor as element-wise, movement or reduction is an error that names the no
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -18,6 +20,13 @@ from harness.core.specs import TensorSpec
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
+
+ARITHMETIC: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
 
 #: Element-wise work, data movement, reductions, normalization: not counted, by definition.
 NOT_COUNTED = frozenset(
@@ -36,8 +45,7 @@ def flops_of_onnx(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, int]:
 
     Raises MeasurementError for an unknown operator or a shape that can't be inferred, naming the node.
     """
-    graph = _with_shapes(path, inputs)
-    shapes = _shapes(graph)
+    graph, shapes = _shapes(path, inputs)
     totals: dict[str, int] = {}
     for node in _nodes(graph):
         if node.op_type in NOT_COUNTED:
@@ -52,26 +60,51 @@ def flops_of_onnx(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, int]:
     return totals
 
 
-def _with_shapes(path: Path, inputs: Sequence[TensorSpec]) -> GraphProto:
-    """The graph with batch 1 and every shape inferred."""
+def _shapes(path: Path, inputs: Sequence[TensorSpec]) -> tuple[GraphProto, Shapes]:
+    """The graph, and every shape that is known at batch 1: what the exporter wrote, and over it what ONNX infers."""
     model: ModelProto = onnx.load(str(path), load_external_data=False)
     wanted = {spec.name: spec.shape for spec in inputs}
+    symbols: dict[str, int] = {}
     for value in model.graph.input:
         for dimension, side in zip(value.type.tensor_type.shape.dim, wanted.get(value.name, ()), strict=False):
+            if dimension.dim_param:
+                symbols[dimension.dim_param] = 1
             dimension.dim_value = side if isinstance(side, int) else 1
+    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes |= _known(model.graph, symbols)
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return shape_inference.infer_shapes(model, strict_mode=False, data_prop=True).graph
+    graph = shape_inference.infer_shapes(model, strict_mode=False, data_prop=True).graph
+    return graph, shapes | _known(graph, symbols)
 
 
-def _shapes(graph: GraphProto) -> Shapes:
-    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+def _known(graph: GraphProto, symbols: Mapping[str, int]) -> Shapes:
+    """Shapes without an unknown side."""
+    shapes: Shapes = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
-        sides = [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in value.type.tensor_type.shape.dim]
+        sides = [dimension.dim_value or _evaluated(dimension.dim_param, symbols) for dimension in value.type.tensor_type.shape.dim]
         if value.type.tensor_type.HasField("shape") and None not in sides:
             shapes[value.name] = tuple(side for side in sides if side is not None)
     return shapes
+
+
+def _evaluated(expression: str, symbols: Mapping[str, int]) -> int | None:
+    """A symbolic side such as "49*batch" with the inputs' symbols filled in; None where it holds any other."""
+    try:
+        return _value(ast.parse(expression, mode="eval").body, symbols)
+    except (SyntaxError, KeyError, ZeroDivisionError):
+        return None
+
+
+def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return node.value
+    if isinstance(node, ast.Name):
+        return symbols[node.id]
+    if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
+        return ARITHMETIC[type(node.op)](_value(node.left, symbols), _value(node.right, symbols))
+    raise KeyError(ast.dump(node))
 
 
 def _nodes(graph: GraphProto) -> list[NodeProto]:
