@@ -41,7 +41,7 @@ def prepare_data(name: str, *, root: Path | None = None, tile: int | None = None
     """Build a data set unless it is there. Returns its folder and whether it was built now."""
     spec: DatasetSpec = DATASETS.load(name)
     folder = data_folder(spec, root, tile)
-    if folder.exists() and not force:
+    if (folder / "index.json").is_file() and not force:
         return folder, False
     spec.prepare(folder, progress, **({"tile": tile} if tile else {}))
     return folder, True

@@ -42,6 +42,7 @@ class Checkpoint(Value):
     decoder_options: dict[str, Any] = {}
     task: Task = "segmentation"
     bands: tuple[Band, ...]
+    zero_filled: tuple[str, ...] = ()
     classes: tuple[str, ...]
     input_size: int
     ignore_index: int | None = None

@@ -47,7 +47,7 @@ class EncoderSpec:
     maps (B, channels[i], H / reductions[i], W / reductions[i]). The module has the attributes `channels` and `reductions`, tuples
     of int of the list's length.
 
-    `bands` None: takes any bands. `pyramid`: the maps already have falling resolution (a CNN or Swin), so a decoder need not make
+    `bands` None: takes any bands; `bands_for(**options)` gives the bands where an option changes them. `pyramid`: the maps already have falling resolution (a CNN or Swin), so a decoder need not make
     a pyramid of them. `load_weights(module, path)` reads an official checkpoint and accounts for every tensor, else raises
     CheckpointError; it returns a report {"used": n, "dropped": {reason: [keys]}, "adapted": {key: how}}.
     """
@@ -59,6 +59,7 @@ class EncoderSpec:
     flexible: bool = True
     pyramid: bool = True
     bands: tuple[Band, ...] | None = None
+    bands_for: Callable[..., tuple[Band, ...]] | None = None
     load_weights: Callable[[torch.nn.Module, Path], Mapping[str, Any]] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""

@@ -128,6 +128,7 @@ ENCODER = EncoderSpec(
     input_size=120,
     pyramid=False,
     bands=SENTINEL2_L2A,
+    bands_for=lambda modality="optical": BANDS.get(modality, SENTINEL2_L2A),
     options={"modality": "optical"},
     description=(
         "CROMA large on Sentinel-2 (modality optical), Sentinel-1 (sar) or both in one tensor, optical first (joint); maps after layers 4, 6, "

@@ -39,6 +39,7 @@ ENCODER = EncoderSpec(
     input_size=224,
     pyramid=False,
     bands=SENTINEL2,
+    bands_for=lambda sensor="s2": BANDS.get(sensor, SENTINEL2),
     options={"sensor": "s2"},
     description=(
         "SSL4EO-S12 MAE, ViT-S/16 on Sentinel-2, or on Sentinel-1 with sensor=s1; maps after blocks 4, 6, 8, 12, not normalized; parameters as in Cryo-Bench"

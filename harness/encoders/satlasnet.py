@@ -75,6 +75,7 @@ ENCODER = EncoderSpec(
     divisor=32,
     input_size=128,
     bands=BANDS,
+    bands_for=lambda variant="si", images=1: BANDS * images,
     options={"variant": "si", "images": 1},
     description=(
         "SatlasNet Swin-v2-B on nine Sentinel-2 bands; maps after its four stages, not normalized; variant mi takes the maximum over several "

@@ -64,7 +64,7 @@ def flops_of_model(network: SegmentationModel, bands: int, size: int) -> dict[st
     side = network.padded_side(size)
     return {
         "forward": count_flops(network, image),
-        "encoder": count_flops(network.encoder, torch.empty(1, bands, side, side, device="meta")),
+        "encoder": count_flops(network.encoder, torch.empty(1, len(network.band_plan.bands), side, side, device="meta")),
     }
 
 
@@ -79,5 +79,6 @@ def flops_of_checkpoint(folder: Path) -> dict[str, int]:
             input_size=checkpoint.input_size,
             encoder_options=checkpoint.encoder_options,
             decoder_options=checkpoint.decoder_options,
+            fill_missing=bool(checkpoint.zero_filled),
         )
     return flops_of_model(network, len(checkpoint.bands), checkpoint.input_size)

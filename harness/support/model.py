@@ -15,17 +15,27 @@ from harness.core.errors import CheckpointError, ConfigError
 from harness.core.files import sha256_of_file
 from harness.core.registry import DECODERS, ENCODERS
 from harness.core.specs import Band, DecoderSpec, EncoderSpec
+from harness.support.bands import BandPlan, plan_bands
 
 
 class SegmentationModel(nn.Module):
     """Raw pixels (B, C, H, W) to logits (B, classes, H, W).
 
     Normalization, (pixel - mean) / std, is part of the network. An input whose sides the encoder can't divide is padded at the
-    right and bottom with the mean pixel, and the logits are cropped back: it is never resized.
+    right and bottom with the mean pixel, and the logits are cropped back: it is never resized. `band_plan` says which of the C bands
+    the encoder gets, and which of its bands are zeros.
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, *, mean: Sequence[float], std: Sequence[float], divisor: int, fixed_size: int | None = None
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        divisor: int,
+        fixed_size: int | None = None,
+        band_plan: BandPlan | None = None,
     ) -> None:
         super().__init__()
         self.mean: Tensor
@@ -34,14 +44,21 @@ class SegmentationModel(nn.Module):
         self.decoder = decoder
         self.divisor = divisor
         self.fixed_size = fixed_size
+        self.band_plan = band_plan or plan_bands("", [Band(name=str(index)) for index in range(len(mean))], None)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        padded = self._pad((image - self.mean) / self.std)
+        padded = self._pad(self._arranged((image - self.mean) / self.std))
         logits: Tensor = self.decoder(self.encoder(padded), (padded.shape[-2], padded.shape[-1]))
         return logits[..., :height, :width]
+
+    def _arranged(self, image: Tensor) -> Tensor:
+        if self.band_plan.is_identity:
+            return image
+        zeros = torch.zeros_like(image[:, :1])
+        return torch.cat([zeros if source is None else image[:, source : source + 1] for source in self.band_plan.sources], dim=1)
 
     def _pad(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -91,14 +108,19 @@ def build_model(
     std: Sequence[float] | None = None,
     encoder_options: Mapping[str, Any] | None = None,
     decoder_options: Mapping[str, Any] | None = None,
+    fill_missing: bool = False,
 ) -> SegmentationModel:
-    """The network of `model` with fresh weights.
+    """The network of `model` with fresh weights, for inputs of `bands`; they are matched to the encoder's own (see `support.bands`).
 
     Raises UnknownNameError, UnavailableError (a package is missing) or ConfigError (a combination that can't work).
     """
     encoder_spec, decoder_spec = specs_of(model)
-    encoder = encoder_spec.build(bands, input_size, **(encoder_options or {}))
-    decoder = decoder_spec.build(encoder.channels, encoder.reductions, num_classes, pyramid=encoder_spec.pyramid, **(decoder_options or {}))
+    options = known_options(encoder_spec, encoder_options or {})
+    plan = plan_bands(encoder_spec.name, bands, bands_of(encoder_spec, options), fill_missing=fill_missing)
+    encoder = encoder_spec.build(plan.bands, input_size, **options)
+    decoder = decoder_spec.build(
+        encoder.channels, encoder.reductions, num_classes, pyramid=encoder_spec.pyramid, **known_options(decoder_spec, decoder_options or {})
+    )
     return SegmentationModel(
         encoder,
         decoder,
@@ -106,7 +128,22 @@ def build_model(
         std=std or [1.0] * len(bands),
         divisor=encoder_spec.divisor,
         fixed_size=None if encoder_spec.input_size is None else input_size,
+        band_plan=plan,
     )
+
+
+def bands_of(spec: EncoderSpec, options: Mapping[str, Any]) -> tuple[Band, ...] | None:
+    """The bands that an encoder takes with these options, None for any."""
+    return spec.bands_for(**options) if spec.bands_for else spec.bands
+
+
+def known_options(spec: EncoderSpec | DecoderSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, all of them known to the plug-in. Raises ConfigError with its options and their defaults."""
+    unknown = sorted(options.keys() - spec.options.keys())
+    if unknown:
+        known = ", ".join(f"{name}={value}" for name, value in spec.options.items()) or "none"
+        raise ConfigError(f"{spec.name} has no option {', '.join(unknown)}; it has {known}", "leave the option out")
+    return dict(options)
 
 
 def model_from_checkpoint(folder: Path) -> SegmentationModel:
@@ -121,6 +158,7 @@ def model_from_checkpoint(folder: Path) -> SegmentationModel:
         std=checkpoint.preprocessing.std,
         encoder_options=checkpoint.encoder_options,
         decoder_options=checkpoint.decoder_options,
+        fill_missing=bool(checkpoint.zero_filled),
     )
     load_exactly(network, read_tensors(folder / WEIGHTS_FILE, checkpoint), str(folder / WEIGHTS_FILE))
     return network.eval()
