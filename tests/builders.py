@@ -95,7 +95,7 @@ def record(
     made = made or checkpoint(model)
     own = fields.pop("environment", environment(machine))
     here = fields.pop("profile", profile())
-    cell = {name: fields.pop(name) for name in ("device", "batch", "tile", "threads", "artifact_sha256") if name in fields}
+    cell: dict[str, Any] = {name: fields.pop(name) for name in ("device", "batch", "tile", "threads", "artifact_sha256") if name in fields}
     name = f"{model} {made.sha256} {backend} {precision} {machine} {created} {cell} {here.name}"
     given = {
         "id": sha256_of_text(name)[:32],
@@ -116,7 +116,14 @@ def cell_of(made: Checkpoint, backend: str, precision: str, fields: Mapping[str,
     """The cell of a checkpoint on a backend: batch 1, 128 px, two threads, CPU."""
     form = "checkpoint" if backend.startswith("torch") else "onnx"
     given = {
-        **{"model": made.model, "format": form, "precision": precision, "backend": backend, "device": "cpu", "batch": 1, "tile": 128, "threads": 2},
+        "model": made.model,
+        "format": form,
+        "precision": precision,
+        "backend": backend,
+        "device": "cpu",
+        "batch": 1,
+        "tile": 128,
+        "threads": 2,
         "artifact_sha256": sha256_of_text(f"{made.sha256} {form} {precision}"),
         "checkpoint_sha256": made.sha256,
     }

@@ -1,0 +1,115 @@
+"""The columns of a table: title, dimension, which way is better, and the entry that a record has in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.core.errors import ConfigError
+from harness.core.measurement import Measurement, Missing
+from harness.core.record import ProfileRecord
+from harness.results.figure import Absent, Entry, exact, figure_from_outcome, in_order, inverse, ratio_of_medians, scaled, tail_from_outcome
+from harness.results.pareto import Better
+from harness.results.units import Dimension
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `priority` orders columns by how much a narrow terminal wants them, 1 first.
+
+    `shown` in tables for people: always; varying, where its text differs between rows; telling, where it differs between rows of
+    the same model and runtime; measured, where some row has a figure.
+    """
+
+    key: str
+    title: str
+    priority: int
+    dimension: Dimension = "text"
+    better: Better | None = None
+    shown: Literal["always", "varying", "telling", "measured"] = "always"
+
+
+COLUMNS = (
+    Column("rank", "#", 3),
+    Column("model", "model", 1),
+    Column("regime", "regime", 9),
+    Column("data", "data", 20, shown="varying"),
+    Column("runtime", "runtime", 1),
+    Column("format", "format", 20, shown="telling"),
+    Column("device", "device", 10, shown="varying"),
+    Column("precision", "precision", 4),
+    Column("batch", "batch", 10, shown="varying"),
+    Column("tile", "tile", 10, shown="varying"),
+    Column("threads", "threads", 10, shown="varying"),
+    Column("miou", "mIoU", 1, "score", "higher"),
+    Column("parameters", "params", 12, "count", "lower"),
+    Column("forward_flops", "", 5, "flop", "lower"),
+    Column("macs", "", 15, "mac", "lower"),
+    Column("latency", "latency p50", 1, "time", "lower"),
+    Column("latency_p95", "p95", 8, "time", "lower"),
+    Column("end_to_end_latency", "end to end p50", 16, "time", "lower", "measured"),
+    Column("throughput", "throughput", 14, "rate", "higher"),
+    Column("peak_host_memory", "peak host memory", 7, "bytes", "lower"),
+    Column("peak_device_memory", "peak device memory", 7, "bytes", "lower", "measured"),
+    Column("artifact_size", "size", 13, "bytes", "lower"),
+    Column("energy", "energy (J)", 16, "ratio", "lower", "measured"),
+    Column("speedup", "speed-up", 3, "ratio", "higher"),
+    Column("argmax_agreement", "agreement", 11, "share", "higher"),
+    Column("miou_drop", "mIoU drop", 11, "change", "lower"),
+    Column("front", "on front", 2),
+    Column("flags", "flags", 6),
+)
+BY_KEY = {column.key: column for column in COLUMNS}
+MEASURED = tuple(column.key for column in COLUMNS if column.dimension != "text")
+
+
+def column(key: str) -> Column:
+    """The column with that key. Raises ConfigError with all keys."""
+    if key not in BY_KEY:
+        raise ConfigError(f"there is no column {key!r}; columns are {', '.join(BY_KEY)}", "harness table --sort miou")
+    return BY_KEY[key]
+
+
+def figure_column(key: str) -> tuple[Column, Better]:
+    """A column of figures with the way that is better. Raises ConfigError for a column of text."""
+    found = column(key)
+    if found.better is None:
+        raise ConfigError(f"column {key!r} holds text; choose one of {', '.join(MEASURED)}", "harness table --sort miou")
+    return found, found.better
+
+
+def entries_from_record(record: ProfileRecord, eager: ProfileRecord | None) -> Mapping[str, Entry]:
+    """The entry in every column of figures; `eager` is the record to take the speed-up against."""
+    found = {outcome.quantity: outcome for outcome in reversed(record.outcomes)}
+    latency = in_order(record.outcome("latency"))
+    entries: dict[str, Entry] = {key: figure_from_outcome(found[key]) if key in found else _NOT_ASKED for key in MEASURED if key not in _DERIVED}
+    entries["latency"] = figure_from_outcome(latency)
+    entries["macs"] = scaled(entries["forward_flops"], 0.5)
+    entries["latency_p95"] = tail_from_outcome(latency, 0.95)
+    entries["throughput"] = _throughput(record, entries["latency"])
+    entries["speedup"] = exact(1.0) if eager is record and isinstance(latency, Measurement) else _speedup(latency, eager)
+    return entries
+
+
+_NOT_ASKED = Absent("skipped", "not among the probes of this run")
+_DERIVED = frozenset({"latency", "macs", "latency_p95", "throughput", "speedup"})
+
+
+def _throughput(record: ProfileRecord, latency: Entry) -> Entry:
+    """The measured throughput, else by its definition from the latency: pixels of the input over the median."""
+    if record.measured("throughput") is not None:
+        return figure_from_outcome(record.outcome("throughput"))
+    cell = record.cell
+    return inverse(latency, cell.batch * cell.tile * cell.tile)
+
+
+def _speedup(latency: Measurement | Missing, eager: ProfileRecord | None) -> Entry:
+    if not isinstance(latency, Measurement):
+        return Absent(latency.why, latency.reason)
+    if eager is None:
+        return Absent("skipped", "no torch_eager fp32 record of this checkpoint with the same device, batch, tile and threads in this group")
+    base = in_order(eager.outcome("latency"))
+    if not isinstance(base, Measurement):
+        return Absent(base.why, f"torch_eager fp32 has no latency: {base.why}: {base.reason}")
+    return ratio_of_medians(base, latency)

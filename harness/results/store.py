@@ -1,0 +1,120 @@
+"""Records on disk: one JSON file each, written whole, never overwritten; a file that can't be read is named, never fatal.
+
+Layout: <folder>/<machine>/<subject>/<profile>--<date>-<first 8 of the id>.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import RecordError
+from harness.core.files import read_value, write_atomic
+from harness.core.record import ProfileRecord
+
+KNOWN_SCHEMAS = (1,)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that is not a readable record; `reason` is one sentence that names the file."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a folder in the order of their paths, and every file that could not be read."""
+
+    records: tuple[ProfileRecord, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def record_path(folder: Path, record: ProfileRecord) -> Path:
+    """Where a record lies in `folder`."""
+    name = f"{record.profile.name}--{record.created[:10]}-{record.id[:8]}.json"
+    return folder / _safe(record.environment.machine) / _safe(record.cell.subject) / _safe(name)
+
+
+def write_record(folder: Path, record: ProfileRecord) -> Path:
+    """Write a record atomically and return its path. Records are append-only: another record at that path raises RecordError."""
+    path = record_path(folder, record)
+    text = record.model_dump_json(indent=1) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise RecordError(f"{path} already holds another record, and records are never overwritten", "profile again: every run has its own id")
+    return write_atomic(path, text)
+
+
+def read_records(folder: Path) -> Records:
+    """All records below `folder`; corrupt, half-written and unknown files come back as problems. Raises RecordError without the folder."""
+    if not folder.is_dir():
+        raise RecordError(f"{folder} is not a folder of records", "harness profile CHECKPOINT, or name the folder with --records")
+    records: dict[str, tuple[Path, ProfileRecord]] = {}
+    problems: list[Problem] = []
+    with collector_paused():
+        for path in _files(folder):
+            try:
+                record = _read(path)
+            except RecordError as error:
+                problems.append(Problem(path, error.message))
+                continue
+            first, _ = records.setdefault(record.id, (path, record))
+            if first != path:
+                problems.append(Problem(path, f"{path}: repeats the record {record.id} of {first}; counted once"))
+    return Records(tuple(record for _, record in records.values()), tuple(problems))
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection within: records hold no cycles, and passes over a growing heap of them take a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def cell_key(record: ProfileRecord) -> Hashable:
+    """What makes two records repeats of each other: the same cell under the same profile on the same machine."""
+    return record.cell, record.profile_sha256, record.environment.machine
+
+
+def latest(records: Iterable[ProfileRecord], key: Callable[[ProfileRecord], Hashable] = cell_key) -> tuple[ProfileRecord, ...]:
+    """The newest record of each key, in the order in which the keys first appear; equal times are decided by the id."""
+    newest: dict[Hashable, ProfileRecord] = {}
+    for record in records:
+        mark = key(record)
+        known = newest.get(mark)
+        if known is None or (record.created, record.id) > (known.created, known.id):
+            newest[mark] = record
+    return tuple(newest.values())
+
+
+def _read(path: Path) -> ProfileRecord:
+    if path.suffix == ".partial":
+        raise RecordError(f"{path}: left by a write that did not finish; delete it")
+    record = read_value(path, ProfileRecord, RecordError)
+    if record.format_version not in KNOWN_SCHEMAS:
+        raise RecordError(f"{path}: schema {record.format_version} is not known to this version, which reads {KNOWN_SCHEMAS[-1]} and older")
+    return record
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith((".json", ".partial")):
+                yield Path(place) / name
+
+
+def _safe(name: str) -> str:
+    """A file name without separators that can't climb out of its folder."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", name).lstrip(".") or "unknown"
