@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.core.artifact import ARTIFACT_FILE, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
+from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, DataError, ExportError, UnavailableError
 from harness.core.files import cache_folder
@@ -58,14 +58,38 @@ def train(
     recipe: str = "default",
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
-    label_fraction: float = 1.0,
-    input_size: int | None = None,
-    weights: Path | None = None,
-    devices: int = 1,
     force: bool = False,
+    **settings: Any,
 ) -> tuple[Path, Checkpoint, bool]:
-    """Train a model. Returns the checkpoint folder, the checkpoint, and whether it was trained now: one with the same settings is kept."""
-    raise NotImplementedError
+    """Train a model; `settings` are those of `harness.training.run.train`.
+
+    Returns the checkpoint folder, the checkpoint, and whether it was trained now: one of the same settings is kept.
+    Raises ConfigError where the folder holds a checkpoint of other settings.
+    """
+    from harness.support.model import specs_of
+    from harness.training.recipe import read_recipe
+    from harness.training.run import train as run
+
+    spec: DatasetSpec = DATASETS.load(data)
+    specs_of(model)
+    chosen = read_recipe(recipe, overrides)
+    folder = out or default_run_folder(model, data, regime, seed)
+    if (folder / CHECKPOINT_FILE).is_file() and not force:
+        known = read_checkpoint(folder)
+        _require_same_training(folder, known, model=model, regime=regime, seed=seed, recipe=chosen.model_dump(mode="json"), **settings)
+        return folder, known, False
+    run(model=model, dataset=spec, root=data_folder(spec, root, tile), regime=regime, recipe=chosen, out=folder, seed=seed, **settings)
+    return folder, read_checkpoint(folder), True
+
+
+def _require_same_training(folder: Path, known: Checkpoint, **settings: Any) -> None:
+    """Raises ConfigError naming the first setting in which the checkpoint in `folder` differs."""
+    before = known.model_dump(mode="json")
+    for name, value in settings.items():
+        if name in before and value is not None and before[name] != value:
+            raise ConfigError(
+                f"{folder} holds a checkpoint of another {name}: {before[name]}, asked for {value}", "--force trains it again; --out chooses another folder"
+            )
 
 
 def default_run_folder(model: str, data: str, regime: str, seed: int) -> Path:
