@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from harness.core.errors import ConfigError
+
 
 def remark(text: str) -> None:
     """A line for a person who watches; never part of the result."""
@@ -17,6 +19,20 @@ def remark(text: str) -> None:
 def result(value: Any, as_json: bool, lines: list[str]) -> None:
     """The result: JSON for programs, or lines for people."""
     print(json.dumps(value, indent=1, default=str) if as_json else "\n".join(lines))
+
+
+def options_from(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs as a dictionary; a value that is a number, true or false is one. Raises ConfigError."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"an option is NAME=VALUE, got {pair!r}", "--decoder-option width=64")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options
 
 
 def next_command(command: str) -> None:

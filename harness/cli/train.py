@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from harness.cli.output import next_command, remark, result
+from harness.cli.output import next_command, options_from, remark, result
 
 
 class Regime(StrEnum):
@@ -32,6 +32,9 @@ def register(app: typer.Typer) -> None:
         label_fraction: float = typer.Option(1.0, "--label-fraction", min=0.0, max=1.0, help="Share of the training tiles to use, stratified by class."),
         weights: Path | None = typer.Option(None, "--weights", help="Official weights of the encoder: .safetensors, .pt or .pth."),
         input_size: int | None = typer.Option(None, "--input-size", min=1, help="Side in pixels that the encoder is built for (default: the tile's)."),
+        encoder_option: list[str] = typer.Option([], "--encoder-option", help="NAME=VALUE, repeatable; `harness list encoders` shows them."),
+        decoder_option: list[str] = typer.Option([], "--decoder-option", help="NAME=VALUE, repeatable, for example width=64."),
+        fill_missing_bands: bool = typer.Option(False, "--fill-missing-bands", help="Give the encoder zeros for bands that the data lacks; recorded."),
         tile: int | None = typer.Option(None, "--tile", help="Tile size of the data set, where it offers a choice."),
         root: Path | None = typer.Option(None, "--root", help="Folder of all data sets."),
         devices: int = typer.Option(1, "--devices", min=1, help="GPUs to train on; more than one uses Lightning's DDP."),
@@ -58,6 +61,9 @@ def register(app: typer.Typer) -> None:
             weights=weights,
             devices=devices,
             force=force,
+            encoder_options=options_from(encoder_option),
+            decoder_options=options_from(decoder_option),
+            fill_missing=fill_missing_bands,
         )
         if not is_new:
             remark("this checkpoint exists already, trained with the same settings; --force trains it again")

@@ -1,0 +1,129 @@
+"""Train a pair on a data set: `train`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+
+from harness.core.errors import ConfigError
+from harness.core.files import first_problem, sha256_of_file
+from harness.core.specs import DatasetSpec
+from harness.support.model import SegmentationModel, build_model, input_size_for, specs_of
+from harness.support.seeds import seed_all
+from harness.training.data import Batches
+from harness.training.job import Job, work_folder
+from harness.training.labels import inverse_weights, labeled_share
+from harness.training.loop import fit, load_best, trainer_for
+from harness.training.output import write_checkpoint
+from harness.training.recipe import Recipe
+from harness.training.segmenter import Segmenter
+from harness.training.tiles import Split, TrainingTiles, open_split
+
+
+def train(
+    *,
+    model: str,
+    dataset: DatasetSpec,
+    root: Path,
+    regime: str,
+    recipe: Recipe,
+    out: Path,
+    seed: int = 0,
+    label_fraction: float = 1.0,
+    input_size: int | None = None,
+    weights: Path | None = None,
+    devices: int = 1,
+    fill_missing: bool = False,
+    progress: bool = True,
+    tensorboard: bool = False,
+    encoder_options: Mapping[str, Any] | None = None,
+    decoder_options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train `model` on the data in the folder `root` and write the epoch with the best val mIoU as a checkpoint folder `out`.
+
+    A run that was stopped goes on where it was when the same settings are given. `label_fraction` is the share of training tiles used;
+    with `fill_missing` bands that the encoder wants and the data lacks are zeros.
+    Raises ConfigError (settings that can't work), DataError (missing, empty or corrupt data), CheckpointError (weights that do not
+    fit), UnavailableError (no such device) or TrainingError (the loss is not finite).
+    """
+    training, validation = open_split(dataset, root, "train"), open_split(dataset, root, "val")
+    encoder = specs_of(model)[0]
+    job = _job(
+        model=model,
+        dataset=dataset.name,
+        version=dataset.version,
+        data=training.sha256,
+        regime=regime,
+        recipe=recipe,
+        seed=seed,
+        label_fraction=label_fraction,
+        tile=max(training.shape),
+        input_size=input_size_for(encoder, max(training.shape), input_size),
+        weights=sha256_of_file(weights) if weights and weights.is_file() else None,
+        devices=devices,
+        fill_missing=fill_missing,
+        encoder_options=dict(encoder_options or {}),
+        decoder_options=dict(decoder_options or {}),
+    )
+    seed_all(seed)
+    network = _network(job, dataset)
+    initial = initial_weights(network, job, weights)
+    work = work_folder(out, job)
+    chosen = labeled_share(training.class_counts(), label_fraction, seed) if label_fraction < 1 else range(len(training))
+    tiles = TrainingTiles(training, chosen, size=job.input_size, seed=seed, flips=recipe.flips, rot90=recipe.rot90)
+    segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=_class_weights(recipe, training, chosen), seed=seed)
+    trainer = trainer_for(recipe, work, devices=devices, progress=progress, tensorboard=tensorboard)
+    fit(trainer, segmenter, Batches(tiles, validation, recipe, seed=seed), work)
+    if not trainer.is_global_zero:
+        return out
+    best = load_best(network, work)
+    return write_checkpoint(out, job, network=network, dataset=dataset, initial=initial, best=best, epochs=trainer.current_epoch, work=work)
+
+
+def _job(**fields: Any) -> Job:
+    try:
+        return Job(**fields)
+    except pydantic.ValidationError as problem:
+        raise ConfigError(f"training settings: {first_problem(problem)}", "harness train --help") from problem
+
+
+def _network(job: Job, dataset: DatasetSpec) -> SegmentationModel:
+    return build_model(
+        job.model,
+        bands=dataset.bands,
+        num_classes=dataset.num_classes,
+        input_size=job.input_size,
+        mean=dataset.mean,
+        std=dataset.std,
+        encoder_options=job.encoder_options,
+        decoder_options=job.decoder_options,
+        fill_missing=job.fill_missing,
+    )
+
+
+def initial_weights(network: SegmentationModel, job: Job, weights: Path | None) -> dict[str, Any]:
+    """Load the encoder's initial weights, where a file is given, and say where they come from. Raises ConfigError or CheckpointError."""
+    encoder = specs_of(job.model)[0]
+    if weights is None:
+        if job.regime == "frozen":
+            warning = "the encoder is frozen with random weights: scores say nothing about its pretraining; give --weights"
+            logging.getLogger(__name__).warning(warning)
+            return {"source": "random", "warning": warning}
+        return {"source": "random"}
+    if job.regime == "scratch":
+        raise ConfigError(f"regime scratch starts from random weights, got --weights {weights}", "--regime finetune, or leave --weights out")
+    if encoder.load_weights is None:
+        raise ConfigError(f"encoder {encoder.name} has no published weights, got --weights {weights}", "leave --weights out")
+    report = encoder.load_weights(network.encoder, weights)
+    return {"source": weights.name, "sha256": sha256_of_file(weights), **report}
+
+
+def _class_weights(recipe: Recipe, training: Split, chosen: Sequence[int]) -> torch.Tensor:
+    if recipe.class_weights == "none":
+        return torch.ones(training.spec.num_classes)
+    return torch.from_numpy(inverse_weights(training.class_counts()[list(chosen)]))
