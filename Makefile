@@ -26,7 +26,7 @@ demo: setup ## Train, export and profile three pairs on real pixels; print the t
 	$(BIN)/harness data prepare bluemarble_ice; \
 	$(call walk,timm:mobilenetv3_small_100+unet,); \
 	$(call walk,timm:vit_tiny_patch16_224+fpn,--decoder-option width=64); \
-	$(call walk,timm:resnet18+unet,); \
+	$(call walk,timm:resnet18+fpn,--decoder-option width=128); \
 	$(BIN)/harness table --records $(DEMO)/records --format md --out $(DEMO)/table.md; \
 	$(BIN)/harness table --records $(DEMO)/records; \
 	$(BIN)/harness plot --records $(DEMO)/records --out $(DEMO)/tradeoff
@@ -50,7 +50,7 @@ lint: setup ## Ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 bench: setup ## Measure our own measuring; results go to bench_results/benchmarks
-	$(BIN)/python -m bench
+	$(BIN)/python -m tests.benchmarks
 
 clean: ## Remove caches and the demo's runs
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -26,6 +26,8 @@ from harness.core.specs import TensorSpec, names_of
 if TYPE_CHECKING:
     import torch
 
+    from harness.support.model import SegmentationModel
+
 OPSET = 20
 EXAMPLE_BATCH, CHECKED_BATCHES, MAX_BATCH = 2, (1, 3), 1024
 #: Largest relative difference of a logit, max |onnx - torch| / max |torch|.
@@ -60,14 +62,22 @@ class OnnxExporter:
             raise ConfigError(f"opset {opset} is older than {OPSET}, the first that the exporter writes soundly", f"--opset {OPSET}")
         from harness.support.model import model_from_checkpoint
 
-        checkpoint, network = read_checkpoint(source), model_from_checkpoint(source)
+        checkpoint, network = read_checkpoint(source), folded(model_from_checkpoint(source))
         with atomic_folder(out) as folder:
             _write_graph(network, checkpoint, folder / FILE, opset)
             _require_dynamic_batch(folder / FILE)
             parity = _parity(network, checkpoint, folder / FILE, float(options.get("tolerance", TOLERANCE)))
-            artifact = _describe(source, checkpoint, folder, opset=opset, precision=precision, parity=parity)
+            artifact = _describe(network, checkpoint, folder, opset=opset, precision=precision, parity=parity)
             write_value(folder / ARTIFACT_FILE, artifact)
         return artifact
+
+
+def folded(network: SegmentationModel) -> SegmentationModel:
+    """The network with its encoder as it is deployed, where it has such a form (DOFA's generated kernels become constants)."""
+    fold = getattr(network.encoder, "folded", None)
+    if fold is not None:
+        network.encoder = fold()
+    return network
 
 
 def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, opset: int) -> None:
@@ -140,8 +150,8 @@ def _parity(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, tolera
     return {"max_abs_error": absolute, "max_relative_error": relative, "tolerance": tolerance}
 
 
-def _describe(source: Path, checkpoint: Checkpoint, folder: Path, *, opset: int, precision: str, parity: dict[str, float]) -> Artifact:
-    from harness.support.flops import flops_of_checkpoint
+def _describe(network: SegmentationModel, checkpoint: Checkpoint, folder: Path, *, opset: int, precision: str, parity: dict[str, float]) -> Artifact:
+    from harness.support.flops import flops_of_model
 
     size = checkpoint.input_size
     return Artifact(
@@ -158,7 +168,7 @@ def _describe(source: Path, checkpoint: Checkpoint, folder: Path, *, opset: int,
         options={"opset": opset},
         tool_versions={name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
         parity=parity,
-        flops=flops_of_checkpoint(source),
+        flops=flops_of_model(network, len(checkpoint.bands), size),
     )
 
 
@@ -166,7 +176,8 @@ def _example(checkpoint: Checkpoint, batch: int) -> np.ndarray:
     """Random pixels with the bands' own mean and spread (batch, C, H, W); each batch size has its own."""
     shape = (batch, len(checkpoint.bands), checkpoint.input_size, checkpoint.input_size)
     mean, std = (np.reshape(values, (1, -1, 1, 1)) for values in (checkpoint.preprocessing.mean, checkpoint.preprocessing.std))
-    return (np.random.default_rng(batch).normal(size=shape) * std + mean).astype(np.float32)
+    pixels: np.ndarray = np.random.default_rng(batch).normal(size=shape) * std + mean
+    return pixels.astype(np.float32)
 
 
 @contextlib.contextmanager

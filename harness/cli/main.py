@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 import harness
@@ -13,6 +13,8 @@ from harness.cli import data, doctor, export, list_, plot, profile, table, train
 from harness.core.errors import HarnessError
 
 INTERRUPTED = 130
+#: The base of wrong usage. Newer typers bring a click of their own, so it is found through typer.
+ClickError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="harness",
@@ -58,10 +60,10 @@ def run(arguments: list[str]) -> int:
         if error.hint:
             print(f"  try: {error.hint}", file=sys.stderr)
         return error.exit_code
-    except click.ClickException as error:
+    except ClickError as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("stopped; what was finished is kept, nothing is half-written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:

@@ -21,9 +21,7 @@ def register(app: typer.Typer) -> None:
     def train(
         model: str = typer.Argument(help="<encoder>+<decoder>; see `harness list encoders` and `harness list decoders`."),
         data: str = typer.Option(..., "--data", help="Data set; see `harness list datasets`."),
-        regime: Regime = typer.Option(
-            Regime.SCRATCH, "--regime", help="frozen: only the decoder learns; finetune: all, from --weights; scratch: all."
-        ),
+        regime: Regime = typer.Option(Regime.SCRATCH, "--regime", help="frozen: only the decoder learns; finetune: all, from --weights; scratch: all."),
         recipe: str = typer.Option("default", "--recipe", help="Training settings: a shipped recipe's name or a YAML file."),
         epochs: int | None = typer.Option(None, "--epochs", min=1, help="Instead of the recipe's."),
         lr: float | None = typer.Option(None, "--lr", help="Learning rate, instead of the recipe's."),

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from harness.core.errors import ConfigError
 from harness.support.windows import count_windows, predict, starts
 
-
 PUBLISHED = {300: {224: 4, 192: 4, 128: 9, 120: 9}, 512: {224: 9, 192: 9, 128: 16, 120: 25}, 1024: {224: 25, 192: 36, 128: 64, 120: 81}}
 
 
