@@ -47,9 +47,10 @@ class EncoderSpec:
     maps (B, channels[i], H / reductions[i], W / reductions[i]). The module has the attributes `channels` and `reductions`, tuples
     of int of the list's length.
 
-    `bands` None: takes any bands; `bands_for(**options)` gives the bands where an option changes them. `pyramid`: the maps already have falling resolution (a CNN or Swin), so a decoder need not make
-    a pyramid of them. `load_weights(module, path)` reads an official checkpoint and accounts for every tensor, else raises
-    CheckpointError; it returns a report {"used": n, "dropped": {reason: [keys]}, "adapted": {key: how}}.
+    `bands` None: takes any bands; `bands_for(**options)` gives the bands where an option changes them. `pyramid`: the maps already
+    have falling resolution (a CNN or Swin), so a decoder need not make a pyramid of them. `load_weights(module, path)` reads an
+    official checkpoint and accounts for every tensor, else raises CheckpointError; it returns a report
+    {"used": n, "dropped": {reason: [keys]}, "adapted": {key: how}}.
     """
 
     name: str

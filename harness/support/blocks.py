@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -62,7 +63,7 @@ def resized(feature: Tensor, size: Sequence[int]) -> Tensor:
 
 def require_pyramid(decoder: str, pyramid: bool, reductions: Sequence[int]) -> None:
     """Raises ConfigError unless each map has half the resolution of the one before."""
-    halves = all(after == 2 * before for before, after in zip(reductions, reductions[1:], strict=False))
+    halves = all(after == 2 * before for before, after in pairwise(reductions))
     if not pyramid or not halves:
         found = ", ".join(f"1/{reduction}" for reduction in reductions)
         raise ConfigError(f"decoder {decoder} needs maps that halve from one to the next, the encoder gives {found} of the input", "use +upernet or +fpn")

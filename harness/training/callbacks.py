@@ -25,6 +25,7 @@ CHATTER = (
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
     r".*in eval mode at the start of training.*",
+    r".*all_gather is deprecated.*",
     r".*GPU available but not used.*",
     r".*`weights_only`.*",
     r".*resuming from a checkpoint that ended before the epoch ended.*",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +77,6 @@ def _tensorboard(work: Path) -> Any:
 @contextmanager
 def _plainly(work: Path) -> Iterator[None]:
     """Lightning without its chatter; its Ctrl-C is a KeyboardInterrupt again, and a full disk a HarnessError."""
-    before = signal.getsignal(signal.SIGINT)
     try:
         with quiet_lightning():
             yield
@@ -86,8 +84,6 @@ def _plainly(work: Path) -> Iterator[None]:
         raise cannot_write(work, error) from error
     except SystemExit as stop:
         raise KeyboardInterrupt from stop  # Lightning turns Ctrl-C into exit(1)
-    finally:
-        signal.signal(signal.SIGINT, before)  # Lightning ignores further ones
 
 
 def fit(trainer: lightning.Trainer, segmenter: Segmenter, batches: Batches, work: Path) -> None:

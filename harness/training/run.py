@@ -80,7 +80,7 @@ def train(
     trainer = trainer_for(recipe, work, devices=devices, progress=progress, tensorboard=tensorboard)
     fit(trainer, segmenter, Batches(tiles, validation, recipe, seed=seed), work)
     if not trainer.is_global_zero:
-        return out
+        raise SystemExit(0)  # a process that Lightning started for a further device; the first one writes
     best = load_best(network, work)
     return write_checkpoint(out, job, network=network, dataset=dataset, initial=initial, best=best, epochs=trainer.current_epoch, work=work)
 

@@ -46,8 +46,8 @@ class Segmenter(lightning.LightningModule):
             self.network.encoder.eval()
         return self
 
-    def on_train_epoch_start(self) -> None:
-        seed_all(self.seed, self.current_epoch, self.global_rank)
+    def on_train_batch_start(self, batch: Any, number: int) -> None:
+        seed_all(self.seed, self.current_epoch, number, self.global_rank)  # dropout is then the same in a run that was stopped
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         image, mask = batch
@@ -56,7 +56,7 @@ class Segmenter(lightning.LightningModule):
             raise TrainingError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, step {number + 1}", "a lower --lr, or precision 32 in the recipe"
             )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image), sync_dist=True)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -71,7 +71,7 @@ class Segmenter(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         gathered = torch.as_tensor(self.all_gather(self.confusion)).reshape(-1, *self.confusion.shape)
         self.val_miou.fill_(miou(gathered.sum(0).cpu().numpy()))
-        self.log("val_miou", self.val_miou)
+        self.log("val_miou", self.val_miou, sync_dist=True)
 
     def _whole(self, image: Tensor) -> Tensor:
         """Logits of tiles of any size; those larger than the encoder takes are covered by windows, as in scoring an artifact."""

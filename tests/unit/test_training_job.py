@@ -1,0 +1,55 @@
+"""Which folder a training may write to, and which stopped run it may go on with."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import ConfigError, HarnessError
+from harness.training.job import Job, work_folder
+from harness.training.recipe import Recipe
+
+
+def job(**changes):
+    given = {"model": "unet+unet", "dataset": "synthetic", "version": "1", "data": "ab", "regime": "scratch", "recipe": Recipe()}
+    more = {"seed": 0, "label_fraction": 1.0, "tile": 64, "input_size": 64, "weights": None, "devices": 1}
+    return Job(**{**given, **more, **changes})
+
+
+def test_the_same_training_goes_on(tmp_path):
+    work = work_folder(tmp_path / "run", job())
+    (work / "last.ckpt").write_text("state")
+    assert work_folder(tmp_path / "run", job()) == work
+    assert (work / "last.ckpt").read_text() == "state"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"seed": 1}, "seed 0 -> 1"), ({"recipe": Recipe(lr=0.5)}, r"recipe.lr 0.001 -> 0.5"), ({"data": "cd"}, "data ab -> cd")]
+)
+def test_other_settings_are_refused_by_name(tmp_path, change, said):
+    work_folder(tmp_path / "run", job())
+    with pytest.raises(ConfigError, match=said):
+        work_folder(tmp_path / "run", job(**change))
+
+
+def test_a_folder_of_other_files_is_not_replaced(tmp_path):
+    (tmp_path / "holiday.jpg").write_text("photo")
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        work_folder(tmp_path, job())
+
+
+def test_a_file_is_not_replaced(tmp_path):
+    (tmp_path / "run").write_text("file")
+    with pytest.raises(ConfigError, match="is a file"):
+        work_folder(tmp_path / "run", job())
+
+
+def test_a_folder_that_can_not_be_made_is_an_error_with_its_name(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(HarnessError, match="cannot write"):
+        work_folder(tmp_path / "file" / "run", job())
+
+
+def test_settings_that_are_not_readable_are_an_error(tmp_path):
+    (work_folder(tmp_path / "run", job()) / "job.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"job\.json"):
+        work_folder(tmp_path / "run", job())
