@@ -29,7 +29,8 @@ class Case:
     """One model of the reference and how ours is built.
 
     `differences` are our parameters minus the reference's, by reason; `renamed` turns the reference's names into ours where the encoder
-    has no loader that does; `reverse` says that the reference lists its maps coarse to fine.
+    has no loader that does; `reverse` says that the reference lists its maps coarse to fine; `slow`: computing the
+    features takes half a minute or more.
     """
 
     reference: str
@@ -42,6 +43,7 @@ class Case:
     unused: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
     reverse: bool = False
+    slow: bool = False
 
     @property
     def spec(self) -> EncoderSpec:
@@ -99,7 +101,19 @@ CASES = (
     Case("Prithvi", "prithvi"),
     Case("SpectralGPT", "spectralgpt"),
     Case("TerraMind", "terramind"),
-    Case("RAMEN@128", "ramen", input_size=128),
+    Case("TerraMind@mm", "terramind", SENTINEL2_L2A + SENTINEL1, {"modality": "both"}),
+    Case("TerraMind@sar", "terramind", SENTINEL1, {"modality": "s1"}),
+    Case("TerraMind@large", "terramind", options={"size": "large"}),
+    Case("RAMEN", "ramen", RGB, slow=True),
+    Case("RAMEN@128", "ramen", RGB, {"input_resolution": 10.0, "resolution": 40.0}, 128),
+    Case(
+        "RAMEN@SICD",
+        "ramen",
+        SENTINEL1,
+        {"input_resolution": 40.0, "resolution": 80.0},
+        128,
+        differences={"projector of optical bands": -2363136, "six of eight polarizations and orbits": -6 * 768},
+    ),
     Case("U-Net", **UNET),
     Case("U-Net@GSDD", bands=GSDD, **UNET),
     Case("U-Net@SICD", bands=SENTINEL1, **UNET),

@@ -15,7 +15,7 @@ from tests.zoo_reference import CASES, COMPUTED, Case, facts, filled_tensors, go
 
 TOLERANCE = 1e-4
 HERE = [case for case in CASES if case.encoder in ENCODERS.names()]
-GOLDEN = [case for case in HERE if case.reference in facts("golden_features")]
+GOLDEN = [pytest.param(case, marks=[pytest.mark.slow] * case.slow) for case in HERE if case.reference in facts("golden_features")]
 
 
 def worst_error(found: Tensor, wanted: dict) -> float:
