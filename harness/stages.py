@@ -12,7 +12,7 @@ from typing import Any
 from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, DataError, ExportError, UnavailableError
-from harness.core.files import cache_folder
+from harness.core.files import cache_folder, sha256_of_file
 from harness.core.measurement import Missing
 from harness.core.record import ProfileRecord
 from harness.core.registry import DATASETS, EXPORTERS
@@ -76,16 +76,19 @@ def train(
     folder = out or default_run_folder(model, data, regime, seed)
     if (folder / CHECKPOINT_FILE).is_file() and not force:
         known = read_checkpoint(folder)
-        _require_same_training(folder, known, model=model, regime=regime, seed=seed, recipe=chosen.model_dump(mode="json"), **settings)
+        asked = {"model": model, "data": f"{spec.name} {spec.version}", "regime": regime, "seed": seed, "recipe": chosen.model_dump(mode="json")}
+        _require_same_training(folder, known, {**asked, "tile": tile or spec.tile, **settings})
         return folder, known, False
     run(model=model, dataset=spec, root=data_folder(spec, root, tile), regime=regime, recipe=chosen, out=folder, seed=seed, **settings)
     return folder, read_checkpoint(folder), True
 
 
-def _require_same_training(folder: Path, known: Checkpoint, **settings: Any) -> None:
+def _require_same_training(folder: Path, known: Checkpoint, asked: Mapping[str, Any]) -> None:
     """Raises ConfigError naming the first setting in which the checkpoint in `folder` differs."""
-    before = known.model_dump(mode="json")
-    for name, value in settings.items():
+    used = known.dataset
+    before = {**known.model_dump(mode="json"), "data": f"{used.name} {used.version}", "tile": used.tile, "weights": known.initial_weights.get("sha256")}
+    weights = asked.get("weights")
+    for name, value in {**asked, "weights": sha256_of_file(weights) if weights and weights.is_file() else None}.items():
         if name in before and value is not None and before[name] != value:
             raise ConfigError(
                 f"{folder} holds a checkpoint of another {name}: {before[name]}, asked for {value}", "--force trains it again; --out chooses another folder"

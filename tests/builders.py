@@ -106,6 +106,7 @@ def record(
         "environment": own,
         "profile": here,
         "profile_sha256": here.sha256,
+        "data": made.dataset,
         "outcomes": tuple(outcomes() if measured is None else measured),
         "warnings": tuple(warnings),
     }

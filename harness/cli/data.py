@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from harness.cli.output import next_command, progress, remark, result
+from harness.cli.output import columns, next_command, progress, remark, result
+
+if TYPE_CHECKING:
+    from harness.core.specs import DatasetSpec
 
 ROOT = typer.Option(None, "--root", help="Folder of all data sets (default: $HARNESS_CACHE/data, else ~/.cache/eo-harness/data).")
 TILE = typer.Option(None, "--tile", help="Tile size in pixels, where the set offers a choice.")
@@ -53,11 +57,22 @@ def register(app: typer.Typer) -> None:
         folder = data_folder(spec, root, tile)
         summary = summarize(spec, folder)
         sheet = draw_contact_sheet(spec, folder, out or Path(f"{name}.png"), count=count)
-        result({**summary, "contact_sheet": str(sheet)}, json, [*_lines(spec, summary), str(sheet)])
+        if json:
+            result({**summary, "contact_sheet": str(sheet)}, json, [])
+        else:
+            _print(spec, summary)
+            print(sheet)
         next_command(f"harness train unet+unet --data {name} --regime scratch")
 
 
-def _lines(spec, summary: dict) -> list[str]:  # type: ignore[no-untyped-def,type-arg]
-    from json import dumps
-
-    return [f"{spec.name} {spec.version}: {spec.license}", spec.caveats, dumps(summary, indent=1, default=str)]
+def _print(spec: DatasetSpec, summary: dict[str, Any]) -> None:
+    """A table per subject, splits side by side."""
+    splits = summary["splits"]
+    print(f"{spec.name} {spec.version}: {spec.license}\n{spec.caveats}\n{summary['path']}\n")
+    figures = {"tiles": [split["tiles"] for split in splits.values()], "regions": [split["regions"] for split in splits.values()]}
+    classes = {f"{name}, % of pixels": [f"{100 * split['class_balance'][name]:.1f}" for split in splits.values()] for name in spec.classes}
+    scores = {f"mIoU of {name}": [f"{split['baselines_miou'][name]:.3f}" for split in splits.values()] for name in spec.baselines}
+    columns(["split", *splits], {**figures, **classes, **scores})
+    first = next(iter(splits))
+    bands = {name: [f"{values[key]:.1f}" for key in ("mean", "std", "min", "max")] for name, values in splits[first]["bands"].items()}
+    columns([f"band ({first})", "mean", "std", "min", "max"], bands)

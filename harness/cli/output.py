@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.core.errors import ConfigError
@@ -19,6 +19,15 @@ def remark(text: str) -> None:
 def result(value: Any, as_json: bool, lines: list[str]) -> None:
     """The result: JSON for programs, or lines for people."""
     print(json.dumps(value, indent=1, default=str) if as_json else "\n".join(lines))
+
+
+def columns(head: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
+    """A plain table on standard output: a name per row, then figures, right-aligned."""
+    cells = [list(head), *([name, *map(str, values)] for name, values in rows.items())]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
+    for row in cells:
+        print("  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]))
+    print()
 
 
 def options_from(pairs: list[str]) -> dict[str, Any]:

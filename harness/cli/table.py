@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
             _show(drawn)
         else:
             print(_text(drawn, chosen), end="")
-        for problem in found.problems:
+        for problem in found.problems if chosen in (Format.CSV, Format.JSON, Format.LATEX) else ():  # the others show them
             remark(f"not read: {problem.reason}")
         next_command(f"harness plot --records {records}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from harness.core.artifact import Checkpoint
+from harness.core.artifact import Checkpoint, DataUse
 from harness.core.deployment import DeploymentProfile
 from harness.core.measurement import Measurement, Missing, Outcome
 from harness.core.specs import Value
@@ -63,7 +63,10 @@ class Advice(Value):
 
 
 class ProfileRecord(Value):
-    """Everything measured on one cell in one run; a tradeoff row never mixes records."""
+    """Everything measured on one cell in one run; a tradeoff row never mixes records.
+
+    `data`: the set whose tiles were run and scored, None where the inputs were random numbers.
+    """
 
     format_version: int = Field(1, alias="schema", serialization_alias="schema")
     id: str
@@ -75,6 +78,7 @@ class ProfileRecord(Value):
     environment: Environment
     profile: DeploymentProfile
     profile_sha256: str
+    data: DataUse | None = None
     outcomes: tuple[Outcome, ...]
     warnings: tuple[Advice, ...] = ()
     command: str = ""

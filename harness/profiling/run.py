@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import harness
-from harness.core.artifact import Artifact
+from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import DataError, HarnessError
 from harness.core.measurement import Missing, Outcome
@@ -40,6 +40,7 @@ def record_of(job: Job, artifact: Artifact, command: str = "") -> ProfileRecord:
         environment=environment(job.threads),
         profile=job.profile,
         profile_sha256=job.profile.sha256,
+        data=_data_of(job, artifact),
         outcomes=(*answer.outcomes, *_unanswered(job.profile, answer)),
         warnings=answer.warnings,
         command=command,
@@ -60,6 +61,13 @@ def cell_of(job: Job, artifact: Artifact) -> Cell:
         artifact_sha256=artifact.sha256,
         checkpoint_sha256=artifact.checkpoint_sha256,
     )
+
+
+def _data_of(job: Job, artifact: Artifact) -> DataUse | None:
+    if job.dataset is None:
+        return None
+    spec = DATASETS.load(job.dataset)
+    return DataUse(name=spec.name, version=spec.version, gsd_m=spec.gsd_m, tile=artifact.checkpoint.dataset.tile)
 
 
 def tile_size(profile: DeploymentProfile, artifact: Artifact) -> int:

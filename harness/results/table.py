@@ -49,7 +49,7 @@ class Place:
 
     @property
     def heading(self) -> str:
-        return f"{self.machine}: {self.data} {self.data_version}, profile {self.profile} ({self.profile_sha256[:8]})"
+        return f"{self.machine}: {' '.join((self.data, self.data_version)).strip()}, profile {self.profile} ({self.profile_sha256[:8]})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,9 @@ def table_from_records(records: Records, *, sort: str = "miou", axes: Sequence[s
 
 def place_of(record: ProfileRecord) -> Place:
     """The group that a record belongs to."""
-    here, data = record.environment, record.checkpoint.dataset
-    return Place(here.machine, here.cpu, here.cores, here.gpu, data.name, data.version, record.profile.name, record.profile_sha256)
+    here, data = record.environment, record.data
+    name, version = (data.name, data.version) if data else ("random inputs", "")
+    return Place(here.machine, here.cpu, here.cores, here.gpu, name, version, record.profile.name, record.profile_sha256)
 
 
 def row_key(record: ProfileRecord) -> Hashable:
@@ -177,7 +178,7 @@ _TEXTS: Mapping[str, Callable[[Row], str]] = {
     "rank": _rank_text,
     "model": lambda row: row.record.cell.model,
     "regime": _regime_text,
-    "data": lambda row: f"{row.record.checkpoint.dataset.name} {row.record.checkpoint.dataset.version}".strip(),
+    "data": lambda row: f"{row.record.data.name} {row.record.data.version}".strip() if row.record.data else "-",
     "runtime": lambda row: row.record.cell.backend,
     "format": lambda row: row.record.cell.format,
     "device": lambda row: row.record.cell.device,

@@ -59,13 +59,18 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".yaml") for item in (files("harness.training") / "recipes").iterdir() if item.name.endswith(".yaml")))
 
 
+def recipe_file(name: str) -> Path:
+    """Where a shipped recipe lies."""
+    return Path(str(files("harness.training") / "recipes" / f"{name}.yaml"))
+
+
 def read_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """A shipped recipe by name, or one from a YAML file; `overrides` replace fields. Raises ConfigError or UnknownNameError."""
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         if str(name) not in recipe_names():
             raise UnknownNameError("recipe", str(name), recipe_names())
-        path = Path(str(files("harness.training") / "recipes" / f"{name}.yaml"))
+        path = recipe_file(str(name))
     recipe = read_yaml(path, Recipe, "see harness/training/recipes for examples")
     changes = {key: value for key, value in (overrides or {}).items() if value is not None}
     try:

@@ -1,0 +1,64 @@
+"""What the verbs print for people and for programs, where the corridor's own test does not look."""
+
+import json
+
+import pytest
+
+from harness.cli.main import run
+from harness.core.registry import KINDS
+
+
+def printed(capsys, *arguments: str) -> str:
+    capsys.readouterr()
+    assert run(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "profiles", "recipes", "quantities"])
+def test_every_kind_is_listed_with_a_description_each(kind, capsys):
+    rows = json.loads(printed(capsys, "list", kind, "--json"))
+    assert rows
+    assert all(row["name"] and row["description"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "facts"),
+    [
+        ("encoders", "vit", {"divisor": 16, "input_size": 224, "options": {"reference_bugs": False}}),
+        ("encoders", "timm:resnet18", {"divisor": 32, "pyramid": True}),
+        ("decoders", "upernet", {"options": {"width": 512, "dropout": 0.1}}),
+        ("datasets", "bluemarble_ice", {"classes": ["other", "ice"], "tile": 128}),
+        ("backends", "onnxruntime", {"formats": ["onnx"]}),
+        ("profiles", "ci", {"split": "test"}),
+        ("recipes", "quick", {"name": "quick"}),
+        ("quantities", "latency", {"unit": "s"}),
+    ],
+)
+def test_the_facts_of_one(kind, name, facts, capsys):
+    found = json.loads(printed(capsys, "list", kind, name, "--json"))
+    assert {key: found[key] for key in facts} == facts
+
+
+def test_facts_for_people_are_a_line_each(capsys):
+    lines = printed(capsys, "list", "encoders", "vit").splitlines()
+    assert any(line.split() == ["divisor", "16"] for line in lines)
+
+
+def test_a_set_is_shown_with_its_splits_side_by_side(tmp_path, capsys):
+    printed(capsys, "data", "prepare", "synthetic", "--root", str(tmp_path))
+    lines = printed(capsys, "data", "show", "synthetic", "--root", str(tmp_path), "--out", str(tmp_path / "sheet.png")).splitlines()
+    words = [line.split() for line in lines]
+    assert ["split", "train", "val", "test"] in words
+    assert ["tiles", "48", "12", "12"] in words
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    shown = json.loads(printed(capsys, "data", "show", "synthetic", "--root", str(tmp_path), "--out", str(tmp_path / "sheet.png"), "--json"))
+    assert shown["splits"]["test"]["tiles"] == 12
+
+
+def test_a_checkpoint_of_other_data_is_not_taken_for_this_one(tmp_path, capsys):
+    for name in ("synthetic", "mars_craters"):
+        printed(capsys, "data", "prepare", name, "--root", str(tmp_path / "data"))
+    arguments = ["--root", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--recipe", "quick", "--epochs", "1"]
+    printed(capsys, "train", "timm:resnet10t+linear", "--data", "synthetic", *arguments)
+    assert run(["train", "timm:resnet10t+linear", "--data", "mars_craters", *arguments]) == 2
+    assert "checkpoint of another data: synthetic 1, asked for mars_craters 1" in capsys.readouterr().err
