@@ -27,7 +27,7 @@ class Listed(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    @app.command("list", epilog="Examples: harness list encoders; harness list encoders dofa")
+    @app.command("list", epilog="Example: harness list encoders; harness list encoders dofa")
     def list_command(
         kind: Listed,
         name: str | None = typer.Argument(None, help="Show all facts of this one: bands, sizes, options, license, source."),
