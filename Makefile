@@ -26,7 +26,7 @@ demo: setup ## Train, export and profile three pairs on real pixels; print the t
 	$(BIN)/harness data prepare bluemarble_ice; \
 	$(call walk,timm:mobilenetv3_small_100+unet,); \
 	$(call walk,timm:vit_tiny_patch16_224+fpn,--decoder-option width=64); \
-	$(call walk,timm:resnet18+fpn,--decoder-option width=128); \
+	$(call walk,timm:resnet18+fpn,--decoder-option width=128 --lr 0.0003); \
 	$(BIN)/harness table --records $(DEMO)/records --format md --out $(DEMO)/table.md; \
 	$(BIN)/harness table --records $(DEMO)/records; \
 	$(BIN)/harness plot --records $(DEMO)/records --out $(DEMO)/tradeoff
