@@ -11,6 +11,7 @@ import typer
 import harness
 from harness.cli import data, doctor, export, list_, plot, profile, table, train
 from harness.core.errors import HarnessError
+from harness.core.registry import EXTRA_OF_MODULE, missing_package
 
 INTERRUPTED = 130
 #: The base of wrong usage. Newer typers bring a click of their own, so it is found through typer.
@@ -48,6 +49,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
 
 
+def _told(error: HarnessError) -> int:
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  try: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
 def run(arguments: list[str]) -> int:
     """The exit code of a command line; errors are printed here and nowhere else."""
     debug = "--debug" in arguments
@@ -56,10 +64,11 @@ def run(arguments: list[str]) -> int:
     except HarnessError as error:
         if debug:
             raise
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  try: {error.hint}", file=sys.stderr)
-        return error.exit_code
+        return _told(error)
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").partition(".")[0] not in EXTRA_OF_MODULE:
+            raise
+        return _told(missing_package(f"harness {' '.join(arguments[:1])}", error))
     except ClickError as error:
         error.show()
         return 2

@@ -87,3 +87,13 @@ def test_no_registry_host_is_named_in_tracked_files():
         path = ROOT / name
         if path.suffix in {".py", ".md", ".toml", ".yaml", ".sh"} and path.resolve() != Path(__file__).resolve():
             assert not pattern.search(path.read_text(encoding="utf-8")), name
+
+
+@pytest.mark.parametrize(("verb", "package", "extra"), [("train unet+unet --data synthetic", "torch", "train"), ("plot", "matplotlib", "plot")])
+def test_a_verb_whose_package_is_missing_names_the_extra(verb, package, extra, tmp_path):
+    write_record(tmp_path / "bench_results" / "records", record(backend="onnxruntime", measured=(latency(0.01), miou(0.8))))
+    code = f"import sys\nsys.modules[{package!r}] = None\nfrom harness.cli.main import main\nmain({verb.split()!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 3
+    assert f"eo-harness[{extra}]" in done.stderr
+    assert "Traceback" not in done.stderr
