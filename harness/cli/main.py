@@ -73,8 +73,9 @@ def run(arguments: list[str]) -> int:
         error.show()
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print("stopped; what was finished is kept, nothing is half-written", file=sys.stderr)
-        return INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:
         return 0
+    if code == INTERRUPTED:  # newer typers turn Ctrl-C into this code themselves
+        print("stopped; what was finished is kept, nothing is half-written", file=sys.stderr)
     return code if isinstance(code, int) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle  # noqa: TID251 - only for the type of torch.load's refusal; nothing is unpickled with it
 import re
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ def _pickled(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         hint = "convert it to safetensors where you trust its origin; harness never runs code from a weights file"
         raise CheckpointError(f"{path} holds more than tensors and was not read: {_cause(error)}", hint) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError, struct.error) as error:
         raise CheckpointError(f"{path} is not a whole PyTorch file: {error}", "download it again") from error
 
 

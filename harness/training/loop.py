@@ -94,6 +94,8 @@ def fit(trainer: lightning.Trainer, segmenter: Segmenter, batches: Batches, work
     try:
         with _plainly(work):
             trainer.fit(segmenter, datamodule=batches, ckpt_path=last if last.is_file() else None, weights_only=True)
+    except TrainingError as error:
+        raise TrainingError(error.message, f"rm -r {work}, then {error.hint}") from error
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

@@ -62,3 +62,21 @@ def test_a_checkpoint_of_other_data_is_not_taken_for_this_one(tmp_path, capsys):
     printed(capsys, "train", "timm:resnet10t+linear", "--data", "synthetic", *arguments)
     assert run(["train", "timm:resnet10t+linear", "--data", "mars_craters", *arguments]) == 2
     assert "checkpoint of another data: synthetic 1, asked for mars_craters 1" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_said_and_has_its_exit_code(monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.stages.prepare_data", stopped)
+    assert run(["data", "prepare", "synthetic"]) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_weights_file_is_one_error(tmp_path, capsys):
+    printed(capsys, "data", "prepare", "synthetic", "--root", str(tmp_path / "data"))
+    given = tmp_path / "weights.pth"
+    given.write_text("root:x:0:0:root:/root:/bin/sh\n" * 40)
+    arguments = ["--data", "synthetic", "--root", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--regime", "finetune"]
+    assert run(["train", "timm:resnet10t+linear", *arguments, "--weights", str(given)]) == 4
+    assert str(given) in capsys.readouterr().err
