@@ -21,6 +21,8 @@ from harness.support.sensors import RGB, SENTINEL1, SENTINEL2_L2A, sentinel2
 DATA = Path(__file__).parent / "data" / "zoo"
 #: Computed by the constructor; neither filled nor compared.
 COMPUTED = ("attn_mask", "relative_coords_table", "relative_position_index")
+#: Knuth's multiplier, and how many values of a tensor are filled at once.
+KNUTH, BLOCK = 2654435761, 1 << 14
 SATLAS = sentinel2("B2", "B3", "B4", "B5", "B6", "B7", "B8", "B11", "B12")
 
 
@@ -163,30 +165,39 @@ def filled_tensors(model: str, *, unused: str = "") -> dict[str, Tensor]:
 
 
 def hashed(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Rule "hash": noise in [-1, 1) from the index and the name, scaled by the kind of tensor."""
-    noise = np.arange(int(np.prod(shape, dtype=np.int64)), dtype=np.uint32)
-    noise *= np.uint32(2654435761)
-    noise += np.uint32(zlib.crc32(name.encode()))
+    """Rule "hash": noise in [-1, 1) from the index and the name, scaled by the kind of tensor. In blocks that stay in the processor's cache."""
+    count = int(np.prod(shape, dtype=np.int64))
+    offset, factor = _scale(shape, name.rpartition(".")[2])
+    values = np.empty(count, np.float32)
+    steps = np.arange(min(count, BLOCK), dtype=np.uint32) * np.uint32(KNUTH)
+    for start in range(0, count, BLOCK):
+        first = np.uint32((start * KNUTH + zlib.crc32(name.encode())) % 2**32)
+        noise = _mixed(steps[: count - start] + first)
+        values[start : start + BLOCK] = offset + factor * (2 * (noise / 2**32) - 1)
+    return torch.from_numpy(values.reshape(shape))
+
+
+def _mixed(noise: np.ndarray) -> np.ndarray:
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         noise ^= noise >> np.uint32(shift)
         noise *= np.uint32(factor)
     noise ^= noise >> np.uint32(16)
-    values = (2 * (noise / 2**32) - 1).reshape(shape)
-    return torch.from_numpy(np.asarray(_scaled(values, name.rpartition(".")[2])).astype(np.float32))
+    return noise
 
 
-def _scaled(values: np.ndarray, leaf: str) -> np.ndarray:
+def _scale(shape: tuple[int, ...], leaf: str) -> tuple[float, float]:
+    """Offset and factor of the noise."""
     if leaf == "running_var":
-        return 1 + 0.5 * values
+        return 1, 0.5
     if leaf == "running_mean":
-        return 0.1 * values
-    if values.ndim == 0:
-        return 1 + 0.1 * values
-    if leaf == "weight" and values.ndim == 1:
-        return 1 + 0.2 * values
+        return 0, 0.1
+    if not shape:
+        return 1, 0.1
+    if leaf == "weight" and len(shape) == 1:
+        return 1, 0.2
     if leaf in ("weight", "in_proj_weight"):
-        return values * np.sqrt(6 / np.prod(values.shape[1:]))
-    return 0.1 * values
+        return 0, float(np.sqrt(6 / np.prod(shape[1:])))
+    return 0, 0.1
 
 
 def golden_input(model: str) -> Tensor:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from harness.cli.output import next_command, options_from, remark, result
+from harness.cli.output import next_command, options_from, progress, remark, result
+
+#: In place of a file: the one that the encoder's authors publish.
+OFFICIAL = "official"
 
 
 class Regime(StrEnum):
@@ -28,7 +33,9 @@ def register(app: typer.Typer) -> None:
         batch_size: int | None = typer.Option(None, "--batch-size", min=1, help="Instead of the recipe's."),
         seed: int = typer.Option(0, "--seed"),
         label_fraction: float = typer.Option(1.0, "--label-fraction", min=0.0, max=1.0, help="Share of the training tiles to use, stratified by class."),
-        weights: Path | None = typer.Option(None, "--weights", help="Official weights of the encoder: .safetensors, .pt or .pth."),
+        weights: str | None = typer.Option(
+            None, "--weights", help="Official weights of the encoder: a file (.safetensors, .pt, .pth, .ckpt), or official: from the cache, else downloaded."
+        ),
         input_size: int | None = typer.Option(None, "--input-size", min=1, help="Side in pixels that the encoder is built for (default: the tile's)."),
         encoder_option: list[str] = typer.Option([], "--encoder-option", help="NAME=VALUE, repeatable; `harness list encoders` shows them."),
         decoder_option: list[str] = typer.Option([], "--decoder-option", help="NAME=VALUE, repeatable, for example width=64."),
@@ -56,7 +63,7 @@ def register(app: typer.Typer) -> None:
             seed=seed,
             label_fraction=label_fraction,
             input_size=input_size,
-            weights=weights,
+            weights=_weights_file(weights, model, regime, options_from(encoder_option)),
             devices=devices,
             force=force,
             encoder_options=options_from(encoder_option),
@@ -68,3 +75,17 @@ def register(app: typer.Typer) -> None:
         scores = ", ".join(f"{name} {value:.4g}" for name, value in checkpoint.best.items())
         result({"path": folder, "new": is_new, **checkpoint.model_dump(mode="json")}, json, [f"{folder}  (best on val: {scores})"])
         next_command(f"harness export {folder} --to onnx")
+
+
+def _weights_file(weights: str | None, model: str, regime: Regime, options: Mapping[str, Any]) -> Path | None:
+    """The file to start from; with "official" the published one. A training from scratch gets the word: it refuses any weights itself."""
+    if weights is None:
+        return None
+    if weights != OFFICIAL or regime is Regime.SCRATCH:
+        return Path(weights)
+    from harness.support.model import known_options, specs_of
+    from harness.support.weights_cache import official_weights
+
+    encoder = specs_of(model)[0]
+    with progress(f"weights of {encoder.name}") as report:
+        return official_weights(encoder, known_options(encoder, options), progress=report)

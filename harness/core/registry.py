@@ -16,7 +16,7 @@ from harness.core.errors import ConfigError, UnavailableError, UnknownNameError
 EXTRA_OF_MODULE = {
     "torch": "train", "timm": "train", "lightning": "train", "torchvision": "train", "safetensors": "train", "torchmetrics": "train",
     "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx", "rasterio": "data", "PIL": "data", "fvcore": "train",
-    "matplotlib": "plot", "pynvml": "gpu", "tensorrt": "gpu", "openvino": "openvino",
+    "matplotlib": "plot", "pandas": "plot", "pynvml": "gpu", "tensorrt": "gpu", "openvino": "openvino",
     "torchgeo": "zoo", "terratorch": "zoo", "open_clip": "zoo", "segmentation_models_pytorch": "zoo",
 }  # fmt: skip
 
@@ -52,9 +52,9 @@ class Kind:
                 plugin = getattr(importlib.import_module(f"{self.package}.{family}"), self.attribute)
             else:
                 plugin = self._entry_points()[family].load()
+            return self._member(plugin, name, family, member)
         except ModuleNotFoundError as error:
             raise missing_package(f"{self.word} {name!r}", error) from error
-        return self._member(plugin, name, family, member)
 
     def _member(self, plugin: Any, name: str, family: str, member: str) -> Any:
         has_members = hasattr(plugin, "spec")

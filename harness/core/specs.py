@@ -38,6 +38,18 @@ class TensorSpec(Value):
     dtype: str
 
 
+class WeightsFile(Value):
+    """A published file: where it is downloaded from, its name in the cache, and its sha256 where it is known.
+
+    It is that of an encoder whose options have the values in `options`; those that are not named don't matter.
+    """
+
+    url: str
+    name: str
+    sha256: str = ""
+    options: dict[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class EncoderSpec:
     """A backbone.
@@ -47,10 +59,11 @@ class EncoderSpec:
     maps (B, channels[i], H / reductions[i], W / reductions[i]). The module has the attributes `channels` and `reductions`, tuples
     of int of the list's length.
 
-    `bands` None: takes any bands; `bands_for(**options)` gives the bands where an option changes them. `pyramid`: the maps already
-    have falling resolution (a CNN or Swin), so a decoder need not make a pyramid of them. `load_weights(module, path)` reads an
-    official checkpoint and accounts for every tensor, else raises CheckpointError; it returns a report
-    {"used": n, "dropped": {reason: [keys]}, "adapted": {key: how}}.
+    `bands` None: takes any bands; `bands_for(**options)` gives the bands, or None, where an option changes them, and `choices` are the
+    values that such an option can have. `pyramid`: the maps already have falling resolution (a CNN or Swin), so a decoder need not make
+    a pyramid of them. `load_weights(module, path)` reads an official checkpoint and accounts for every tensor, else raises
+    CheckpointError; it returns a report {"used": n, "dropped": {reason: [keys]}, "adapted": {key: how}}. `official` are the files that
+    it reads, where a direct location is published; `source` is the page.
     """
 
     name: str
@@ -60,12 +73,14 @@ class EncoderSpec:
     flexible: bool = True
     pyramid: bool = True
     bands: tuple[Band, ...] | None = None
-    bands_for: Callable[..., tuple[Band, ...]] | None = None
+    bands_for: Callable[..., tuple[Band, ...] | None] | None = None
     load_weights: Callable[[torch.nn.Module, Path], Mapping[str, Any]] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     description: str = ""
     license: str = ""
     source: str = ""
+    official: tuple[WeightsFile, ...] = ()
     extra: str = "train"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.core.errors import ConfigError
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.sensors import SENTINEL1, SENTINEL2_L2A, require_bands
 from harness.support.tokens import layers_after, map_from_tokens, require_multiple
 from harness.support.weights import Weights, read_weights
@@ -130,6 +130,7 @@ ENCODER = EncoderSpec(
     bands=SENTINEL2_L2A,
     bands_for=lambda modality="optical": BANDS.get(modality, SENTINEL2_L2A),
     options={"modality": "optical"},
+    choices={"modality": tuple(BANDS)},
     description=(
         "CROMA large on Sentinel-2 (modality optical), Sentinel-1 (sar) or both in one tensor, optical first (joint); maps after layers 4, 6, "
         "8, 12, the last one normalized. Against Cryo-Bench: the optical layers 13 to 24 (151117824 parameters) feed no returned feature and "
@@ -137,5 +138,6 @@ ENCODER = EncoderSpec(
     ),
     license="network MIT (torchgeo); weights: see source",
     source="https://huggingface.co/antofuller/CROMA",
+    official=(WeightsFile(url="https://huggingface.co/antofuller/CROMA/resolve/main/CROMA_large.pt", name="CROMA_large.pt"),),
     extra="zoo",
 )

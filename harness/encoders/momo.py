@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from harness.core.errors import ConfigError
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, names_of
 from harness.support.positions import fix_positions, with_positions
 from harness.support.tokens import VitFeatures, require_multiple
 from harness.support.weights import Weights, read_weights
@@ -30,7 +30,10 @@ def build(bands: Sequence[Band], input_size: int, *, size: str = "base") -> VitF
     if size not in SIZES:
         raise ConfigError(f"encoder momo has no size {size!r}; known: {', '.join(SIZES)}", "harness list encoders")
     if len(bands) != 1:
-        raise ConfigError(f"encoder momo takes one band, got {len(bands)}", "choose one band, or another encoder: harness list encoders")
+        raise ConfigError(
+            f"encoder momo takes one band, got {len(bands)}: {', '.join(names_of(bands))}",
+            "choose an encoder for these bands (dofa, vit, unet, timm:... take any)",
+        )
     require_multiple("momo", input_size, PATCH)
     name, layers = SIZES[size]
     network = timm.create_model(name, pretrained=False, in_chans=1, img_size=input_size, num_classes=0)

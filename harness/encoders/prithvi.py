@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.prithvi import BANDS, LICENSE, PATCH, PrithviFeatures, build_prithvi, load_prithvi
 
 SHAPE = {"embed_dim": 768, "depth": 12, "num_heads": 12}
@@ -26,5 +26,6 @@ ENCODER = EncoderSpec(
     description="Prithvi 100M, ViT-B/16 on six bands of one date; one map, after the last block, not normalized; parameters as in Cryo-Bench",
     license=LICENSE,
     source="https://huggingface.co/ibm-nasa-geospatial/Prithvi-EO-1.0-100M",
+    official=(WeightsFile(url="https://huggingface.co/ibm-nasa-geospatial/Prithvi-100M/resolve/main/Prithvi_100M.pt", name="Prithvi_100M.pt"),),
     extra="zoo",
 )

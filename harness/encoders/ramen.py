@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.core.errors import ConfigError
-from harness.core.specs import Band, EncoderSpec, names_of
+from harness.core.specs import Band, EncoderSpec, WeightsFile, names_of
 from harness.support.tokens import map_from_tokens, require_multiple
 from harness.support.weights import Weights, read_weights
 
@@ -200,4 +200,5 @@ ENCODER = EncoderSpec(
     ),
     license="see source",
     source="https://huggingface.co/nicolashoudre/RAMEN",
+    official=(WeightsFile(url="https://huggingface.co/nicolashoudre/RAMEN/resolve/main/ramen_base_99.ckpt", name="ramen_base_99.ckpt"),),
 )

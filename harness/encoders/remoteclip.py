@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.positions import with_positions
 from harness.support.sensors import RGB, require_bands
 from harness.support.tokens import map_from_tokens, require_multiple
@@ -85,5 +85,6 @@ ENCODER = EncoderSpec(
     description="RemoteCLIP ViT-B/32 on RGB; maps after blocks 4, 6, 8, 12, not normalized; parameters as in Cryo-Bench",
     license="network MIT (open_clip); weights: see source",
     source="https://huggingface.co/chendelong/RemoteCLIP",
+    official=(WeightsFile(url="https://huggingface.co/chendelong/RemoteCLIP/resolve/main/RemoteCLIP-ViT-B-32.pt", name="RemoteCLIP-ViT-B-32.pt"),),
     extra="zoo",
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.positions import with_bias_table
 from harness.support.sensors import SENTINEL2, require_bands
 from harness.support.ssl4eo import LAYERS, LICENSE, PATCH, SOURCE
@@ -89,4 +89,5 @@ ENCODER = EncoderSpec(
     ),
     license=LICENSE,
     source=SOURCE,
+    official=(WeightsFile(url="https://drive.google.com/uc?id=1VbIGBwzZYndv4v1vx9FiD6IP-YwsHEns&export=download&confirm=yes", name="vits16_data2vec.pth"),),
 )

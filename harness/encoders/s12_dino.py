@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.sensors import SENTINEL2, require_bands
 from harness.support.ssl4eo import LICENSE, SOURCE, build_vit_small, without_heads
 from harness.support.tokens import VitFeatures
@@ -44,4 +44,5 @@ ENCODER = EncoderSpec(
     ),
     license=LICENSE,
     source=SOURCE,
+    official=(WeightsFile(url="https://drive.google.com/uc?id=1CseO5vvMReGlAulm5o4ZgbjUgj8VlAH7&export=download&confirm=yes", name="vits16_dino.pth"),),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from harness.core.errors import ConfigError
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.sensors import SENTINEL1, SENTINEL2, require_bands
 from harness.support.ssl4eo import LICENSE, SOURCE, build_vit_small, without_heads
 from harness.support.tokens import VitFeatures
@@ -41,9 +41,18 @@ ENCODER = EncoderSpec(
     bands=SENTINEL2,
     bands_for=lambda sensor="s2": BANDS.get(sensor, SENTINEL2),
     options={"sensor": "s2"},
+    choices={"sensor": tuple(BANDS)},
     description=(
         "SSL4EO-S12 MAE, ViT-S/16 on Sentinel-2, or on Sentinel-1 with sensor=s1; maps after blocks 4, 6, 8, 12, not normalized; parameters as in Cryo-Bench"
     ),
     license=LICENSE,
     source=SOURCE,
+    official=(
+        WeightsFile(
+            url="https://drive.google.com/uc?id=1QTBKl1asxgQCNd6bO2azXZNPfoQ3Sazv&export=download&confirm=yes", name="vits16_mae.pth", options={"sensor": "s2"}
+        ),
+        WeightsFile(
+            url="https://huggingface.co/wangyi111/SSL4EO-S12/resolve/main/B2_vits16_mae_ep99.pth", name="B2_vits16_mae_ep99.pth", options={"sensor": "s1"}
+        ),
+    ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.sensors import SENTINEL2, require_bands
 from harness.support.ssl4eo import LICENSE, SOURCE, build_vit_small, without_heads
 from harness.support.tokens import VitFeatures
@@ -38,4 +38,5 @@ ENCODER = EncoderSpec(
     description="SSL4EO-S12 MoCo v3, ViT-S/16 on Sentinel-2; maps after blocks 4, 6, 8, 12, not normalized; parameters as in Cryo-Bench",
     license=LICENSE,
     source=SOURCE,
+    official=(WeightsFile(url="https://drive.google.com/uc?id=1LREGuI6w7Gq6Xm0jFQdxxtp8QkmLvJWk&export=download&confirm=yes", name="vits16_moco.pth"),),
 )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.core.errors import ConfigError
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.sensors import RGB, require_bands
 from harness.support.tokens import VitFeatures, require_multiple
 from harness.support.weights import Weights, read_weights
@@ -64,5 +64,10 @@ ENCODER = EncoderSpec(
     description="Scale-MAE ViT-L/16 on RGB; maps after blocks 8, 12, 16, 24, not normalized; parameters as in Cryo-Bench",
     license="network MIT (torchgeo); weights: see source",
     source="https://github.com/bair-climate-initiative/scale-mae",
+    official=(
+        WeightsFile(
+            url="https://github.com/bair-climate-initiative/scale-mae/releases/download/base-800/scalemae-vitlarge-800.pth", name="scalemae-vitlarge-800.pth"
+        ),
+    ),
     extra="zoo",
 )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.core.specs import Band, EncoderSpec
+from harness.core.specs import Band, EncoderSpec, WeightsFile
 from harness.support.sensors import SENTINEL2_L2A, require_bands
 from harness.support.tokens import require_multiple
 from harness.support.weights import Weights, read_weights
@@ -89,11 +89,11 @@ def load_weights(module: nn.Module, source: Path | Weights) -> Mapping[str, Any]
 
 
 def with_joined_qkv(weights: Weights) -> Weights:
-    """With `q`, `k` and `v` of each attention joined to `qkv`, where all three are there."""
+    """With `q`, `k` and `v` of each attention joined to `qkv`, where all three are there and of one shape; `loaded_into` lists the others."""
     tensors, adapted = dict(weights.tensors), dict(weights.adapted)
     for name in [name for name in weights.tensors if QKV.fullmatch(name) and ".q." in name]:
         names = [name.replace(".q.", f".{letter}.") for letter in "qkv"]
-        if all(one in tensors for one in names):
+        if len({tensors[one].shape for one in names if one in tensors}) == 1 and all(one in tensors for one in names):
             joined = name.replace(".q.", ".qkv.")
             tensors[joined] = torch.cat([tensors.pop(one) for one in names])
             adapted[joined] = "q, k and v joined"
@@ -123,4 +123,5 @@ ENCODER = EncoderSpec(
     description="SpectralGPT, a ViT-B on cubes of 3 bands by 8 x 8 pixels; maps after blocks 4, 6, 8, 12, not normalized; parameters as in Cryo-Bench",
     license="weights CC-BY-NC-4.0: see source",
     source="https://zenodo.org/records/8412455",
+    official=(WeightsFile(url="https://zenodo.org/records/8412455/files/SpectralGPT+.pth", name="SpectralGPT+.pth"),),
 )

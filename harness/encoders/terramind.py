@@ -71,6 +71,12 @@ SIZES = {
 }
 
 
+def bands_for(*, modality: str = "s2l2a", size: str = "base", reference_bugs: bool = False) -> tuple[Band, ...]:
+    """The bands of a modality, those of level 2A for one that is not known (`build` refuses it)."""
+    parts = MODALITIES.get(modality, S2L2A).values()
+    return tuple(band for part in parts for band in (BANDS_WITH_BUG if reference_bugs and part is SENTINEL2_L2A else part))
+
+
 def build(bands: Sequence[Band], input_size: int, *, modality: str = "s2l2a", size: str = "base", reference_bugs: bool = False) -> TerraMindFeatures:
     """The encoder with fresh weights.
 
@@ -81,8 +87,7 @@ def build(bands: Sequence[Band], input_size: int, *, modality: str = "s2l2a", si
         raise ConfigError(
             f"encoder terramind has no modality {modality!r} of size {size!r}; known: {', '.join(MODALITIES)}; base, large", "harness list encoders"
         )
-    wanted = [band for part in MODALITIES[modality].values() for band in (BANDS_WITH_BUG if reference_bugs and part is SENTINEL2_L2A else part)]
-    require_bands(f"terramind with modality {modality}", bands, wanted)
+    require_bands(f"terramind with modality {modality}", bands, bands_for(modality=modality, reference_bugs=reference_bugs))
     require_multiple("terramind", input_size, PATCH)
     facts: Any = SIZES[size]
     parts = terratorch_module("tm_utils", PACKAGE)
@@ -154,7 +159,9 @@ ENCODER = EncoderSpec(
     input_size=TRAINED_SIZE,
     pyramid=False,
     bands=SENTINEL2_L2A,
+    bands_for=bands_for,
     options={"modality": "s2l2a", "size": "base", "reference_bugs": False},
+    choices={"modality": tuple(MODALITIES)},
     description=(
         "TerraMind 1.0 on Sentinel-2 (modality s2l2a, s2l1c or rgb), Sentinel-1 (s1) or both in one tensor, size base or large; maps after "
         "blocks 4, 6, 8, 12 (large: 8, 12, 16, 24), the last one normalized; parameters as in Cryo-Bench"

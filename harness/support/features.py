@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
 import timm
-import torch
 from torch import Tensor, nn
 
 from harness.core.errors import ConfigError, UnknownNameError
+from harness.support.maps import require_maps, require_some_bands
 
 HINT = "choose another --input-size, or another backbone: `timm.list_models()`"
 
@@ -66,30 +65,16 @@ def is_pyramid(reductions: Sequence[int]) -> bool:
 
 def timm_features(name: str, bands: int, input_size: int, **options: Any) -> TimmFeatures:
     """The backbone `name` for `bands` bands at `input_size` px, with fresh weights. Raises UnknownNameError or ConfigError."""
-    if bands < 1:
-        raise ConfigError(f"encoder timm:{name} needs at least one band, got {bands}", "give a data set with bands")
+    require_some_bands(f"timm:{name}", bands)
     sized = {"img_size": input_size} if takes_size(timm.get_pretrained_cfg(name)) else {}
     network = timm_network(name, in_chans=bands, **sized, **options)
     reductions = [stage["reduction"] for stage in network.feature_info]
     norm_last = not is_pyramid(reductions) and isinstance(getattr(network, "norm", None), nn.Module)
     features = TimmFeatures(network, feature_layers(reductions), norm_last=norm_last)
-    _require_whole_maps(name, features, bands, input_size)
+    require_maps(f"timm:{name}", features, bands, input_size, hint=HINT)
     return features
 
 
 def takes_size(facts: Any) -> bool:
     """Whether the input size is an argument of the network; `facts` is timm's own description of it."""
     return bool(facts and facts.fixed_input_size)
-
-
-def _require_whole_maps(name: str, features: TimmFeatures, bands: int, input_size: int) -> None:
-    """Raises ConfigError where the maps are not as `channels` and `reductions` say; found on the meta device, without computing."""
-    twin = copy.deepcopy(features).to("meta").eval()
-    try:
-        with torch.no_grad():
-            shapes = [tuple(found.shape[1:]) for found in twin(torch.empty(1, bands, input_size, input_size, device="meta"))]
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise ConfigError(f"encoder timm:{name} can't give feature maps at {input_size} px: {error or type(error).__name__}", HINT) from error
-    sides = [input_size / reduction for reduction in features.reductions]
-    if shapes != [(channels, side, side) for channels, side in zip(features.channels, sides, strict=True)]:
-        raise ConfigError(f"encoder timm:{name} gives maps of {shapes} at {input_size} px; its reductions are {features.reductions}", HINT)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,9 @@ class SegmentationModel(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        padded = self._pad(self._arranged((image - self.mean) / self.std))
+        padded = self._pad(arranged((image - self.mean) / self.std, self.band_plan))
         logits: Tensor = self.decoder(self.encoder(padded), (padded.shape[-2], padded.shape[-1]))
         return logits[..., :height, :width]
-
-    def _arranged(self, image: Tensor) -> Tensor:
-        if self.band_plan.is_identity:
-            return image
-        zeros = torch.zeros_like(image[:, :1])
-        return torch.cat([zeros if source is None else image[:, source : source + 1] for source in self.band_plan.sources], dim=1)
 
     def _pad(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -72,6 +67,14 @@ class SegmentationModel(nn.Module):
         if side > self.fixed_size:
             raise ConfigError(f"the encoder was built for {self.fixed_size} px, got an input of {side} px", "train it again with a larger --input-size")
         return self.fixed_size
+
+
+def arranged(image: Tensor, plan: BandPlan) -> Tensor:
+    """The encoder's bands (B, bands, H, W) of an image (B, C, H, W) as given; those that it lacks are zeros."""
+    if plan.is_identity:
+        return image
+    zeros = torch.zeros_like(image[:, :1])
+    return torch.cat([zeros if source is None else image[:, source : source + 1] for source in plan.sources], dim=1)
 
 
 def split_name(model: str) -> tuple[str, str]:
@@ -116,7 +119,7 @@ def build_model(
     """
     encoder_spec, decoder_spec = specs_of(model)
     options = known_options(encoder_spec, encoder_options or {})
-    plan = plan_bands(encoder_spec.name, bands, bands_of(encoder_spec, options), fill_missing=fill_missing)
+    plan = _planned(encoder_spec, bands, options, fill_missing=fill_missing)
     encoder = encoder_spec.build(plan.bands, input_size, **options)
     decoder = decoder_spec.build(
         encoder.channels, encoder.reductions, num_classes, pyramid=encoder_spec.pyramid, **known_options(decoder_spec, decoder_options or {})
@@ -130,6 +133,25 @@ def build_model(
         fixed_size=None if encoder_spec.input_size is None else input_size,
         band_plan=plan,
     )
+
+
+def _planned(spec: EncoderSpec, bands: Sequence[Band], options: Mapping[str, Any], *, fill_missing: bool) -> BandPlan:
+    """The plan for the encoder's bands; the error where there is none names the values of its options that would fit."""
+    try:
+        return plan_bands(spec.name, bands, bands_of(spec, options), fill_missing=fill_missing)
+    except ConfigError as error:
+        fitting = [f"{name}={value}".lower() if isinstance(value, bool) else f"{name}={value}" for name, value in _fitting(spec, bands, options)]
+        if not fitting:
+            raise
+        raise ConfigError(error.message, f"--encoder-option {' or '.join(fitting)}; {error.hint}") from error
+
+
+def _fitting(spec: EncoderSpec, bands: Sequence[Band], options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Options that take these bands without filling any."""
+    for name, value in ((name, value) for name, values in spec.choices.items() for value in values):
+        with contextlib.suppress(ConfigError):
+            plan_bands(spec.name, bands, bands_of(spec, {**options, name: value}))
+            yield name, value
 
 
 def bands_of(spec: EncoderSpec, options: Mapping[str, Any]) -> tuple[Band, ...] | None:

@@ -44,8 +44,11 @@ def build_prithvi(name: str, bands: Sequence[Band], input_size: int, *, shape: M
     return PrithviFeatures(network, layers=layers, patch=PATCH, norm_last=norm_last)
 
 
-def load_prithvi(module: nn.Module, source: Path | Weights) -> Mapping[str, Any]:
-    """Load a published checkpoint, of the encoder alone or with the decoder of the pretraining, for any number of dates."""
+def load_prithvi(module: nn.Module, source: Path | Weights, *, patches: int = PATCHES) -> Mapping[str, Any]:
+    """Load a published checkpoint, of the encoder alone or with the decoder of the pretraining, for any number of dates.
+
+    `patches`: of one date in the file.
+    """
     weights = read_weights(source)
     for wrapper in ("model", "state_dict", "encoder"):
         weights = weights.inside(wrapper)
@@ -53,10 +56,10 @@ def load_prithvi(module: nn.Module, source: Path | Weights) -> Mapping[str, Any]
     weights = weights.without(r"(temporal|location)_embed_enc\..*", "the encoder is told neither time nor place")
     if "norm.weight" not in module.state_dict():
         weights = weights.without(r"norm\..*", "final norm: no returned feature passes it")
-    return with_positions(_for_one_date(weights, module), "pos_embed", module).loaded_into(module)
+    return with_positions(_for_one_date(weights, module, patches), "pos_embed", module).loaded_into(module)
 
 
-def _for_one_date(weights: Weights, module: nn.Module) -> Weights:
+def _for_one_date(weights: Weights, module: nn.Module, patches: int) -> Weights:
     """With the positional embedding of the first date, where the file's is for several dates of 224 px.
 
     It is the one that a network for one date computes: the part for the time is that of time 0, the part for the place does not depend
@@ -65,7 +68,7 @@ def _for_one_date(weights: Weights, module: nn.Module) -> Weights:
     given = weights.tensors.get("pos_embed")
     if given is None or given.ndim != 3 or given.shape == module.get_parameter("pos_embed").shape:
         return weights
-    dates, rest = divmod(given.shape[1] - 1, PATCHES)
+    dates, rest = divmod(given.shape[1] - 1, patches)
     if rest or dates < 2:
         return weights
-    return weights.adapting("pos_embed", f"the first of {dates} dates", lambda old: old[:, : 1 + PATCHES])
+    return weights.adapting("pos_embed", f"the first of {dates} dates", lambda old: old[:, : 1 + patches])

@@ -12,9 +12,10 @@ import torch
 
 from harness.core.errors import ConfigError
 from harness.core.files import first_problem, sha256_of_file
-from harness.core.specs import DatasetSpec
+from harness.core.specs import DatasetSpec, EncoderSpec
 from harness.support.model import SegmentationModel, build_model, input_size_for, specs_of
 from harness.support.seeds import seed_all
+from harness.support.weights_cache import weights_folder
 from harness.training.data import Batches
 from harness.training.job import Job, work_folder
 from harness.training.labels import inverse_weights, labeled_share
@@ -120,7 +121,13 @@ def initial_weights(network: SegmentationModel, job: Job, weights: Path | None) 
     if encoder.load_weights is None:
         raise ConfigError(f"encoder {encoder.name} has no published weights, got --weights {weights}", "leave --weights out")
     report = encoder.load_weights(network.encoder, weights)
-    return {"source": weights.name, "sha256": sha256_of_file(weights), **report}
+    return {"source": weights.name, "sha256": sha256_of_file(weights), **_origin(encoder, weights), **report}
+
+
+def _origin(encoder: EncoderSpec, weights: Path) -> dict[str, str]:
+    """Where a file in the cache of published weights was downloaded from."""
+    found = [file for file in encoder.official if weights == weights_folder(encoder.name) / file.name]
+    return {"url": found[0].url} if found else {}
 
 
 def _class_weights(recipe: Recipe, training: Split, chosen: Sequence[int]) -> torch.Tensor:

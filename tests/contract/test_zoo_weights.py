@@ -1,129 +1,29 @@
 """Official checkpoints: files in each model's published layout are loaded, and every tensor is accounted for.
 
-The files hold one number per tensor (a view of the right shape), so that those of 300 million parameters are small too. Networks
-are built without memory where only names and shapes matter.
+Networks are built without memory where only names and shapes matter; `tests.zoo_layouts` makes the files.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from harness.core.errors import CheckpointError, ConfigError
 from harness.core.registry import ENCODERS
 from harness.core.specs import Band
 from harness.support.sensors import RGB, SENTINEL1, SENTINEL2_L2A
-from tests.zoo_reference import SATLAS, reference_tensors
+from tests.zoo_layouts import LAYOUTS, Bomb, bands_for, croma, gfm_swin, load, s12_dino, satlasnet, tensors_of, view
+from tests.zoo_reference import SATLAS
 
 pytestmark = pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
 
 
-def view(shape: tuple[int, ...], value: float = 0.5) -> Tensor:
-    return torch.tensor(value).expand(shape)
-
-
-def tensors_of(model: str, prefix: str = "") -> dict[str, Tensor]:
-    """The reference's tensors, each full of its own number."""
-    return {prefix + name: view(shape, float(index + 1)) for index, (name, (shape, *_)) in enumerate(reference_tensors(model).items())}
-
-
-@dataclass
-class Official:
-    """A checkpoint as its authors save it: `content` is saved, `inner` is the part of it that holds the encoder under `prefix`."""
-
-    content: dict[str, Any]
-    inner: dict[str, Tensor]
-    prefix: str
-    victim: str
-    dropped: int
-
-
-def croma() -> Official:
-    parts: dict[str, Any] = {"s1_encoder": {}, "s2_encoder": {}, "joint_encoder": {"layers.0.0.to_qkv.weight": view((3072, 1024))}}
-    for model, part in (("CROMA", "s2_encoder"), ("CROMA@sar", "s1_encoder")):
-        parts[part] = {name.removeprefix(f"{part}."): tensor for name, tensor in tensors_of(model).items()}
-    parts |= {f"{part}_GAP_FFN": {"0.weight": view((1024,))} for part in ("s1", "s2", "joint")}
-    return Official(parts, parts["s2_encoder"], "", "linear_input.weight", 1 + len(parts["s1_encoder"]) + 3 + 12 * 11)
-
-
-def dofa() -> Official:
-    flat = {name: tensor for name, tensor in tensors_of("DOFA").items() if not name.startswith("norm.")}
-    flat |= {"fc_norm.weight": view((768,)), "fc_norm.bias": view((768,)), "head.weight": view((45, 768)), "mask_token": view((1, 1, 768))}
-    return Official(flat, flat, "", "blocks.3.attn.qkv.weight", 4)
-
-
-def gfm_swin() -> Official:
-    model = tensors_of("GFM-Swin", "encoder.") | {"encoder.mask_token": view((1, 1, 128)), "decoder.0.weight": view((3072, 1024, 1, 1))}
-    computed = sum("relative_position_index" in name or "attn_mask" in name for name in model)
-    return Official(
-        {"model": model, "optimizer": {"state": {0: {"step": view(())}}}, "epoch": 9}, model, "encoder.", "layers.2.downsample.norm.weight", computed + 5
-    )
-
-
-def remoteclip() -> Official:
-    flat = tensors_of("RemoteCLIP", "visual.") | {"visual.proj": view((768, 512)), "visual.ln_post.weight": view((768,)), "logit_scale": view(())}
-    flat |= {"transformer.resblocks.0.ln_1.weight": view((512,)), "token_embedding.weight": view((49408, 512))}
-    return Official(flat, flat, "visual.", "transformer.resblocks.7.attn.in_proj_bias", 5)
-
-
-def satlasnet() -> Official:
-    flat = tensors_of("SatlasNet") | {"intermediates.0.fpn.inner_blocks.0.0.weight": view((128, 128, 1, 1)), "head.layers.0.weight": view((128,))}
-    computed = sum("relative_" in name for name in flat)
-    return Official(flat, flat, "backbone.backbone.", "features.5.3.attn.cpb_mlp.0.bias", computed + 6)
-
-
-def scalemae() -> Official:
-    model = tensors_of("Scale-MAE") | {"pos_embed": view((1, 197, 1024)), "norm.weight": view((1024,)), "norm.bias": view((1024,))}
-    model |= {"decoder_pred.weight": view((768, 512)), "mask_token": view((1, 1, 512))}
-    return Official({"model": model, "epoch": 799, "args": argparse.Namespace(lr=1e-4)}, model, "", "blocks.23.mlp.fc2.weight", 5)
-
-
-def s12_moco() -> Official:
-    base = "module.base_encoder."
-    state = tensors_of("S12-MoCo", base) | tensors_of("S12-MoCo", "module.momentum_encoder.") | {"module.predictor.0.weight": view((4096, 256))}
-    state |= {f"{base}norm.weight": view((384,)), f"{base}norm.bias": view((384,)), f"{base}head.0.weight": view((4096, 384))}
-    return Official({"state_dict": state, "epoch": 100}, state, base, "blocks.11.norm2.bias", 148 + 4)
-
-
-def s12_dino() -> Official:
-    biases = {f"backbone.blocks.{index}.attn.qkv.bias": view((1152,), 100.0 + index) for index in range(12)}
-    teacher = tensors_of("S12-DINO", "backbone.") | biases | {"head.mlp.0.weight": view((2048, 384))}
-    student = tensors_of("S12-DINO", "module.backbone.")
-    return Official({"student": student, "teacher": teacher, "args": argparse.Namespace()}, teacher, "backbone.", "pos_embed", 2 + 1 + len(student))
-
-
-def s12_mae() -> Official:
-    model = tensors_of("S12-MAE") | {"norm.weight": view((384,)), "decoder_pos_embed": view((1, 197, 512)), "mask_token": view((1, 1, 512))}
-    return Official({"model": model}, model, "", "patch_embed.proj.weight", 3)
-
-
-def s12_data2vec() -> Official:
-    model = tensors_of("S12-Data2Vec") | {"lm_head.weight": view((384, 384))}
-    return Official({"model": model}, model, "", "rel_pos_bias.relative_position_bias_table", 5)
-
-
-LAYOUTS: dict[str, Callable[[], Official]] = {
-    function.__name__: function for function in (croma, dofa, gfm_swin, remoteclip, satlasnet, scalemae, s12_moco, s12_dino, s12_mae, s12_data2vec)
-}
+JOINED = sorted(f"blocks.{index}.attn.qkv.{leaf}" for index in range(12) for leaf in ("bias", "weight"))
 every_layout = pytest.mark.parametrize("name", LAYOUTS)
-
-
-def load(name: str, content: dict[str, Any], folder: Path, *, size: int | None = None, device: str = "meta", **options: Any) -> tuple[Any, Any]:
-    """Save `content`, load it into a fresh encoder; (module, report)."""
-    spec = ENCODERS.load(name)
-    torch.save(content, folder / "official.pth")
-    with torch.device(device):
-        module = spec.build(spec.bands or RGB, size or spec.input_size, **options)
-    return module, spec.load_weights(module, folder / "official.pth")
 
 
 @every_layout
@@ -132,7 +32,7 @@ def test_every_tensor_of_the_published_layout_is_used_or_dropped_for_a_reason(na
     module, report = load(name, official.content, tmp_path)
     assert report["used"] + sum(map(len, report["kept"].values())) == len(module.state_dict())
     assert sum(map(len, report["dropped"].values())) == official.dropped
-    assert report["adapted"] == {}
+    assert len(report["adapted"]) == official.adapted
 
 
 @every_layout
@@ -153,14 +53,6 @@ def test_one_tensor_that_does_not_fit_is_an_error_that_names_it(name: str, fault
     assert named in caught.value.message
 
 
-class Bomb:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.folder),)
-
-
 @every_layout
 def test_a_checkpoint_that_runs_code_is_refused_and_not_run(name: str, tmp_path: Path) -> None:
     content = {**LAYOUTS[name]().content, "payload": Bomb(tmp_path / "made-by-the-file")}
@@ -169,7 +61,7 @@ def test_a_checkpoint_that_runs_code_is_refused_and_not_run(name: str, tmp_path:
     assert not (tmp_path / "made-by-the-file").exists()
 
 
-@pytest.mark.parametrize("name", ["s12_moco", "s12_dino", "s12_mae", "s12_data2vec", "gfm_swin", "remoteclip", "satlasnet"])
+@pytest.mark.parametrize("name", ["s12_moco", "s12_dino", "s12_mae", "s12_data2vec", "gfm_swin", "remoteclip", "satlasnet", "terramind", "ramen", "momo"])
 def test_values_arrive_where_they_belong(name: str, tmp_path: Path) -> None:
     official = LAYOUTS[name]()
     module, report = load(name, official.content, tmp_path, device="cpu")
@@ -230,14 +122,20 @@ def test_satlas_prefixes_of_both_variants_are_taken_off(tmp_path: Path) -> None:
         ("croma", 64, []),
         ("satlasnet", 96, []),
         ("gfm_swin", 384, []),
+        ("prithvi", 96, ["pos_embed"]),
+        ("prithvi_v2", 112, ["pos_embed"]),
+        ("spectralgpt", 64, [*JOINED, "pos_embed_spatial"]),
+        ("terramind", 96, ["encoder_embeddings.untok_sen2l2a@224.pos_emb"]),
+        ("ramen", 64, []),
+        ("momo", 96, ["pos_embed"]),
         ("gfm_swin", 96, [f"layers.3.blocks.{index}.attn.relative_position_bias_table" for index in range(2)]),
     ],
 )
 def test_other_input_sizes_adapt_what_depends_on_them(name: str, size: int, adapted: list[str], tmp_path: Path) -> None:
-    module, report = load(name, LAYOUTS[name]().content, tmp_path, size=size)
+    module, report = load(name, LAYOUTS[name]().content, tmp_path, input_size=size)
     assert sorted(report["adapted"]) == adapted
     with torch.no_grad():
-        maps = module(torch.empty(2, len(ENCODERS.load(name).bands or RGB), size, size, device="meta"))
+        maps = module(torch.empty(2, len(bands_for(ENCODERS.load(name))), size, size, device="meta"))
     assert [tuple(found.shape) for found in maps] == [(2, width, size // by, size // by) for width, by in zip(module.channels, module.reductions, strict=True)]
 
 
@@ -262,6 +160,16 @@ def test_gfm_takes_red_green_and_blue_of_a_file_of_twelve_bands(tmp_path: Path) 
         ("satlasnet", SATLAS * 2, 128, {"images": 2}, "no variant 'si' with 2 images"),
         ("scalemae", RGB, 224, {"resolution": 0.0}, "positive resolution"),
         ("remoteclip", RGB, 0, {}, "got 0 px"),
+        ("prithvi", RGB, 224, {}, "takes the bands B2, B3, B4, B8A, B11, B12"),
+        ("prithvi_v2", SENTINEL1, 224, {}, "takes the bands B2, B3, B4, B8A, B11, B12"),
+        ("spectralgpt", SENTINEL2_L2A, 100, {}, "multiple of 8 px, got 100 px"),
+        ("terramind", SENTINEL1, 224, {"modality": "s3"}, "no modality 's3'"),
+        ("terramind", SENTINEL1, 224, {"size": "giant"}, "of size 'giant'"),
+        ("ramen", RGB, 512, {"resolution": 10.0}, "whole number of pixels"),
+        ("ramen", SENTINEL1, 512, {"orbit": "up"}, "orbits asc and des"),
+        ("ramen", (*RGB, *SENTINEL1), 512, {}, "takes optical bands with wavelengths, or the polarizations"),
+        ("momo", RGB, 224, {}, "takes one band, got 3"),
+        ("momo", RGB[:1], 224, {"size": "tiny"}, "no size 'tiny'"),
     ],
 )
 def test_what_an_encoder_cannot_take_is_said(name: str, bands: Any, size: int, options: dict[str, Any], message: str) -> None:
