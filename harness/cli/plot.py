@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -10,25 +11,37 @@ from harness.cli.output import result
 from harness.cli.profile import RECORDS
 
 
+class Kind(StrEnum):
+    TRADEOFF = "tradeoff"
+    MEMORY = "memory"
+    CLASSES = "classes"
+    BATCH = "batch"
+
+
 def register(app: typer.Typer) -> None:
-    @app.command(epilog="Example: harness plot --records bench_results/records --out tradeoff")
+    @app.command(epilog="Example: harness plot --kind memory --where device=cpu")
     def plot(
         records: Path = typer.Option(RECORDS, "--records", help="Folder of records."),
-        out: Path = typer.Option(Path("tradeoff"), "--out", help="File name without suffix; PNG and SVG are written."),
+        kind: Kind = typer.Option(Kind.TRADEOFF, "--kind", help="Tradeoff; memory by phase; IoU of each class; latency by batch."),
+        where: list[str] = typer.Option([], "--where", help="Only rows that fit, as in harness table; may be repeated."),
+        out: Path | None = typer.Option(None, "--out", help="File name without suffix (default: the kind); PNG and SVG are written."),
         json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
-        """Draw mIoU against latency and against GFLOP, with error bars and the Pareto front."""
+        """Draw mIoU against latency and GFLOP with the Pareto front, or memory by phase, IoU of each class, latency by batch."""
         from harness.core.registry import missing_package
+        from harness.results.filters import filter_from_text
         from harness.results.store import read_records
-        from harness.results.table import table_from_records
+        from harness.results.table import View, table_from_records
 
-        table = table_from_records(read_records(records))
+        stem = out or Path(kind.value)
+        table = table_from_records(read_records(records), view=View(where=tuple(map(filter_from_text, where))))
         try:
             from harness.results.plot import draw
+            from harness.results.plot_kinds import KINDS
 
             several = len(table.groups) > 1
-            stems = [out.with_name(f"{out.name}-{number}") if several else out for number in range(1, len(table.groups) + 1)]
-            written = [path for group, stem in zip(table.groups, stems, strict=True) for path in draw(group, stem)]
+            stems = [stem.with_name(f"{stem.name}-{number}") if several else stem for number in range(1, len(table.groups) + 1)]
+            written = [path for group, place in zip(table.groups, stems, strict=True) for path in draw(group, place, KINDS[kind.value])]
         except ModuleNotFoundError as error:
             raise missing_package("harness plot", error) from error
         result({"paths": [str(path) for path in written]}, json, [str(path) for path in written])

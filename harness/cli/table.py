@@ -13,11 +13,13 @@ from harness.cli.profile import RECORDS
 from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from harness.results.table import Table
+    from harness.results.table import Table, View
 
 
 #: Columns where the output is a file or a pipe: wide enough for every column.
 FULL_WIDTH = 250
+#: Rows of each table in a terminal, where nobody reads thousands.
+TERMINAL_ROWS = 100
 
 
 class Format(StrEnum):
@@ -26,34 +28,67 @@ class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
     LATEX = "latex"
+    HTML = "html"
 
 
 def register(app: typer.Typer) -> None:
-    @app.command(epilog="Example: harness table --records bench_results/records --format md")
+    @app.command(epilog="Example: harness table --where runtime=onnxruntime --where 'latency<50ms' --columns model,miou,latency,record --format md")
     def table(
         records: Path = typer.Option(RECORDS, "--records", help="Folder of records."),
-        form: Format = typer.Option(Format.TERMINAL, "--format", help="How to write it."),
+        form: Format = typer.Option(Format.TERMINAL, "--format", help="How to write it; html is a page to explore."),
         sort: str = typer.Option("miou", "--sort", help="Column to sort by, best first."),
+        front: str = typer.Option("miou,latency", "--front", help="Quantities of the Pareto front, two or more."),
+        columns: str = typer.Option("", "--columns", help="Comma-separated columns to show, in this order."),
+        where: list[str] = typer.Option([], "--where", help="Show only rows that fit, as runtime=onnxruntime or 'latency<50ms'; may be repeated."),
+        group: str = typer.Option("machine,data,profile", "--group", help="Columns that separate tables; machines and data sets never mix."),
+        rows: int | None = typer.Option(None, "--rows", min=1, help="At most this many rows of each table (default: all, 100 in a terminal)."),
+        price_per_hour: float | None = typer.Option(None, "--price-per-hour", min=0, help="Price of an hour of the machine: adds cost per million km2."),
+        grid_intensity: float | None = typer.Option(None, "--grid-intensity", min=0, help="g CO2 per kWh: adds CO2 per million km2 where energy was measured."),
         out: Path | None = typer.Option(None, "--out", help="Write to this file instead of standard output."),
         json: bool = typer.Option(False, "--json", help="The same as --format json."),
     ) -> None:
         """Accuracy against compute: one row per model, runtime and precision, with intervals and the Pareto front."""
-        from harness.core.files import write_atomic
-        from harness.results.store import read_records
-        from harness.results.table import table_from_records
+        from harness.results.store import collector_paused
 
-        found = read_records(records)
-        drawn = table_from_records(found, sort=sort)
         chosen = Format.JSON if json else form
-        if out is not None:
-            print(write_atomic(out, _text(drawn, chosen)))
-        elif chosen is Format.TERMINAL:
-            _show(drawn)
-        else:
-            print(_text(drawn, chosen), end="")
-        for problem in found.problems if chosen in (Format.CSV, Format.JSON, Format.LATEX) else ():  # the others show them
-            remark(f"not read: {problem.reason}")
+        most = TERMINAL_ROWS if rows is None and chosen is Format.TERMINAL else rows
+        view = view_from(columns=columns, where=where, group=group, prices=(price_per_hour, grid_intensity), rows=most)
+        with collector_paused():
+            _write(records, view, orders=(sort, front), form=chosen, out=out)
         next_command(f"harness plot --records {records}")
+
+
+def _write(folder: Path, view: View, *, orders: tuple[str, str], form: Format, out: Path | None) -> None:
+    """`orders`: the column to sort by, and those of the front."""
+    from harness.core.files import write_atomic
+    from harness.results.columns import chosen_columns
+    from harness.results.store import read_records
+    from harness.results.table import table_from_records
+
+    found = read_records(folder)
+    drawn = table_from_records(found, sort=orders[0], axes=chosen_columns(orders[1]), view=view)
+    if view.where and found.records and not drawn.groups:
+        remark(f"none of {len(found.records)} records fits {' and '.join(item.text for item in view.where)}")
+    if out is not None:
+        print(write_atomic(out, _text(drawn, form)))
+    elif form is Format.TERMINAL:
+        _show(drawn)
+    else:
+        print(_text(drawn, form), end="")
+    for problem in found.problems if form in (Format.CSV, Format.JSON, Format.LATEX) else ():  # the others show them
+        remark(f"not read: {problem.reason}")
+
+
+def view_from(*, columns: str, where: list[str], group: str, prices: tuple[float | None, float | None], rows: int | None) -> View:
+    """The view that the options ask for; `prices` are of an hour and of a kWh in g CO2. Raises ConfigError."""
+    from harness.results.area import Prices
+    from harness.results.columns import chosen_columns
+    from harness.results.filters import filter_from_text
+    from harness.results.grouping import group_keys
+    from harness.results.table import View
+
+    filters = tuple(filter_from_text(text) for text in where)
+    return View(by=group_keys(group), where=filters, columns=chosen_columns(columns), prices=Prices(*prices), rows=rows)
 
 
 def _text(table: Table, form: Format) -> str:
@@ -61,8 +96,8 @@ def _text(table: Table, form: Format) -> str:
     from importlib import import_module
 
     if form is Format.TERMINAL:
-        raise ConfigError("a terminal table is not a file", "add --format md, csv, json or latex")
-    names = {Format.MD: "markdown", Format.CSV: "csv", Format.JSON: "json", Format.LATEX: "latex"}
+        raise ConfigError("a terminal table is not a file", "add --format md, csv, json, latex or html")
+    names = {Format.MD: "markdown", Format.CSV: "csv", Format.JSON: "json", Format.LATEX: "latex", Format.HTML: "html"}
     return str(import_module(f"harness.results.render_{names[form]}").render(table))
 
 

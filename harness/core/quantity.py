@@ -20,6 +20,16 @@ _ALL = (
     Quantity("latency", "s", "lower", "wall time of one synchronous call with inputs bound: run, then wait for the device; batch as in the profile"),
     Quantity("end_to_end_latency", "s", "lower", "wall time to bind one batch of raw pixels, run, wait, and fetch the logits"),
     Quantity("throughput", "px/s", "higher", "pixels of the input over the median latency, one synchronous caller"),
+    Quantity(
+        "area_throughput",
+        "km2/s",
+        "higher",
+        "ground that the input covers (pixels times the data set's ground sampling distance squared) over the median latency",
+    ),
+    Quantity(
+        "pipelined_throughput", "px/s", "higher", "pixels per second of 8 calls launched in a row with one wait at the end; not the inverse of the latency"
+    ),
+    Quantity("tile_latency", "s", "lower", "wall time from the file of one tile to its map of classes: read, normalize, copy, run, stitch windows, argmax"),
     Quantity("load_time", "s", "lower", "wall time to open the artifact in the runtime, in a fresh process, the runtime's import apart"),
     Quantity("first_call", "s", "lower", "wall time of the first call after loading"),
     Quantity("import_memory", "B", "lower", "peak resident memory of the process after importing the runtime, before loading the artifact"),
@@ -50,10 +60,25 @@ _ALL = (
     Quantity("miou_per_image", "ratio", "higher", "mIoU of each image over the classes present in it, averaged over images"),
     Quantity("pixel_accuracy", "ratio", "higher", "share of labeled pixels whose class is right, over the whole split"),
     Quantity("macro_f1", "ratio", "higher", "F1 per class from the whole split's confusion matrix, averaged over the classes present"),
+    Quantity(
+        "boundary_iou",
+        "ratio",
+        "higher",
+        "IoU per class of the pixels within 2 % of the diagonal of a class's edge, from counts over the split, averaged over classes",
+    ),
+    Quantity(
+        "calibration_error",
+        "ratio",
+        "lower",
+        "expected calibration error (ECE): mean gap of confidence and accuracy in 15 equal bins of the top softmax score, over labeled pixels",
+    ),
     Quantity("miou_drop", "ratio", "lower", "mIoU of the checkpoint on torch_eager in fp32 minus the mIoU of this artifact, same tiles"),
     Quantity("argmax_agreement", "ratio", "higher", "share of pixels whose predicted class equals that of the checkpoint on torch_eager in fp32"),
     Quantity("max_abs_error", "logit", "lower", "largest absolute difference of a logit from the checkpoint on torch_eager in fp32"),
     Quantity("energy", "J", "lower", "energy of one call, from a hardware counter"),
+    Quantity("achieved_flops", "FLOP/s", "higher", "forward_flops of the batch over the median latency, taken in turns with the machine's own peak"),
+    Quantity("peak_share", "ratio", "higher", "achieved_flops over the best matrix product of this machine with the same threads in fp32, taken in turns"),
+    Quantity("arithmetic_intensity", "FLOP/B", "neither", "forward_flops over the bytes of weights, input and output that one call must move at least"),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}

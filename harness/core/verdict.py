@@ -29,7 +29,12 @@ class Verdict(Value):
 
 def judge(record: ProfileRecord) -> tuple[Verdict, ...]:
     """One verdict per limit of the record's own profile."""
-    return tuple(_judge_limit(limit, record.outcome(limit.quantity)) for limit in record.profile.budget)
+    return judge_limits(record, record.profile.budget)
+
+
+def judge_limits(record: ProfileRecord, limits: Iterable[Limit]) -> tuple[Verdict, ...]:
+    """One verdict per limit, whatever the record's own profile asks."""
+    return tuple(_judge_limit(limit, record.outcome(limit.quantity)) for limit in limits)
 
 
 def worst(statuses: Iterable[Status]) -> Status:

@@ -9,6 +9,7 @@ from typing import Literal
 from harness.core.errors import ConfigError
 from harness.core.measurement import Measurement, Missing
 from harness.core.record import ProfileRecord
+from harness.results.area import AREA_KEYS, NO_PRICES, Prices, area_entries
 from harness.results.figure import Absent, Entry, exact, figure_from_outcome, in_order, inverse, ratio_of_medians, scaled, tail_from_outcome
 from harness.results.pareto import Better
 from harness.results.units import Dimension
@@ -19,7 +20,7 @@ class Column:
     """One column. `priority` orders columns by how much a narrow terminal wants them, 1 first.
 
     `shown` in tables for people: always; varying, where its text differs between rows; telling, where it differs between rows of
-    the same model and runtime; measured, where some row has a figure.
+    the same model and runtime; measured, where some row has a figure; chosen, only where the user names it.
     """
 
     key: str
@@ -27,7 +28,7 @@ class Column:
     priority: int
     dimension: Dimension = "text"
     better: Better | None = None
-    shown: Literal["always", "varying", "telling", "measured"] = "always"
+    shown: Literal["always", "varying", "telling", "measured", "chosen"] = "always"
 
 
 COLUMNS = (
@@ -35,6 +36,8 @@ COLUMNS = (
     Column("model", "model", 1),
     Column("regime", "regime", 9),
     Column("data", "data", 20, shown="varying"),
+    Column("machine", "machine", 20, shown="varying"),
+    Column("profile", "profile", 20, shown="varying"),
     Column("runtime", "runtime", 1),
     Column("format", "format", 20, shown="telling"),
     Column("device", "device", 10, shown="varying"),
@@ -53,12 +56,21 @@ COLUMNS = (
     Column("peak_host_memory", "peak host memory", 7, "bytes", "lower"),
     Column("peak_device_memory", "peak device memory", 7, "bytes", "lower", "measured"),
     Column("artifact_size", "size", 13, "bytes", "lower"),
-    Column("energy", "energy (J)", 16, "ratio", "lower", "measured"),
+    Column("energy", "energy", 16, "energy", "lower", "measured"),
+    Column("area_rate", "area rate", 17, "area_rate", "higher", "chosen"),
+    Column("time_per_km2", "time per km2", 18, "time", "lower", "chosen"),
+    Column("time_per_million_km2", "time per million km2", 18, "duration", "lower", "measured"),
+    Column("flops_per_km2", "compute per km2", 18, "flop", "lower", "chosen"),
+    Column("energy_per_million_km2", "energy per million km2", 18, "energy", "lower", "chosen"),
+    Column("cost_per_km2", "cost per km2", 17, "money", "lower", "chosen"),
+    Column("cost_per_million_km2", "cost per million km2", 12, "money", "lower", "measured"),
+    Column("co2_per_million_km2", "CO2 per million km2", 12, "mass", "lower", "measured"),
     Column("speedup", "speed-up", 3, "ratio", "higher"),
     Column("argmax_agreement", "agreement", 11, "share", "higher"),
     Column("miou_drop", "mIoU drop", 11, "change", "lower"),
     Column("front", "on front", 2),
     Column("flags", "flags", 6),
+    Column("record", "record", 19),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 MEASURED = tuple(column.key for column in COLUMNS if column.dimension != "text")
@@ -79,7 +91,12 @@ def figure_column(key: str) -> tuple[Column, Better]:
     return found, found.better
 
 
-def entries_from_record(record: ProfileRecord, eager: ProfileRecord | None) -> Mapping[str, Entry]:
+def chosen_columns(text: str) -> tuple[str, ...]:
+    """The keys of a comma-separated list, in its order, each once. Raises ConfigError for one that does not exist."""
+    return tuple(dict.fromkeys(column(key.strip()).key for key in text.split(",") if key.strip()))
+
+
+def entries_from_record(record: ProfileRecord, eager: ProfileRecord | None, prices: Prices = NO_PRICES) -> Mapping[str, Entry]:
     """The entry in every column of figures; `eager` is the record to take the speed-up against."""
     found = {outcome.quantity: outcome for outcome in reversed(record.outcomes)}
     latency = in_order(record.outcome("latency"))
@@ -89,11 +106,11 @@ def entries_from_record(record: ProfileRecord, eager: ProfileRecord | None) -> M
     entries["latency_p95"] = tail_from_outcome(latency, 0.95)
     entries["throughput"] = _throughput(record, entries["latency"])
     entries["speedup"] = exact(1.0) if eager is record and isinstance(latency, Measurement) else _speedup(latency, eager)
-    return entries
+    return {**entries, **area_entries(record, entries, prices)}
 
 
 _NOT_ASKED = Absent("skipped", "not among the probes of this run")
-_DERIVED = frozenset({"latency", "macs", "latency_p95", "throughput", "speedup"})
+_DERIVED = frozenset({"latency", "macs", "latency_p95", "throughput", "speedup", *AREA_KEYS})
 
 
 def _throughput(record: ProfileRecord, latency: Entry) -> Entry:

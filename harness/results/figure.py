@@ -7,15 +7,14 @@ at least 95 %, and then low/high over high/low bound the ratio. It is conservati
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.core.measurement import CONFIDENCE, Measurement, Missing, samples_needed
 
 EXACT = frozenset({"forward_flops", "encoder_flops", "graph_flops", "parameters", "artifact_size"})
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):
     """A value in its base unit. `low` and `high` None: its uncertainty is unknown. Counted values have low = high = value."""
 
     value: float
@@ -40,8 +39,7 @@ class Figure:
         return min(self.low, self.value), max(self.high, self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
+class Absent(NamedTuple):
     """No value. `why` is unsupported, skipped, failed or samples; `shown` is what a table's cell says."""
 
     why: str
@@ -61,9 +59,10 @@ def figure_from_outcome(outcome: Measurement | Missing) -> Entry:
     """The median with its interval."""
     if isinstance(outcome, Missing):
         return Absent(outcome.why, outcome.reason)
-    if outcome.quantity in EXACT and outcome.bounds is None and len(set(outcome.samples)) == 1:
-        return exact(outcome.value)
-    interval = outcome.interval() if outcome.bounds is not None or len(outcome.samples) > 1 else None
+    if outcome.bounds is None and (len(outcome.samples) == 1 or (outcome.quantity in EXACT and len(set(outcome.samples)) == 1)):
+        value = outcome.samples[0]
+        return exact(value) if outcome.quantity in EXACT else Figure(value)
+    interval = outcome.interval()
     if interval is None:
         return Figure(outcome.value)
     return Figure(outcome.value, interval.low, interval.high, interval.confidence, interval.method)

@@ -1,7 +1,8 @@
 """Records as a pandas data frame, one row per record and quantity, in base units; nothing is dropped.
 
-Columns: record, created, machine, fingerprint, data, profile, model, regime, seed, label_fraction, runtime, format, precision, device,
-batch, tile, threads, quantity, unit, value (median), low, high, p95, mean, samples (their count), missing (why, else None), reason.
+Columns: record, created, machine, fingerprint, data (the set that was scored, None for random inputs), profile, model, regime, seed,
+label_fraction, runtime, format, precision, device, batch, tile, threads, quantity, unit, value (median), low, high, p95, mean, samples
+(their count), missing (why, else None), reason.
 Files that could not be read are in `frame.attrs["problems"]`, a list of (path, reason).
 """
 
@@ -16,7 +17,7 @@ from harness.core.measurement import Measurement, Missing
 from harness.core.quantity import quantity
 from harness.core.record import ProfileRecord
 from harness.results.figure import Figure, figure_from_outcome, tail_from_outcome
-from harness.results.store import read_records
+from harness.results.store import Records, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +31,15 @@ COLUMNS = (
 
 def frame(folder: Path) -> pd.DataFrame:
     """All records below `folder`. Raises RecordError without the folder, UnavailableError without pandas."""
+    return frame_from_records(read_records(folder))
+
+
+def frame_from_records(found: Records) -> pd.DataFrame:
+    """The same of records that are read already."""
     if importlib.util.find_spec("pandas") is None:
         raise UnavailableError("pandas is not installed", 'pip install "eo-harness[plot]"')
     import pandas as pd
 
-    found = read_records(folder)
     rows = [{**_about(record), **_said(outcome)} for record in found.records for outcome in record.outcomes]
     made = pd.DataFrame(rows, columns=list(COLUMNS))
     made.attrs["problems"] = [(str(problem.path), problem.reason) for problem in found.problems]
@@ -48,7 +53,7 @@ def _about(record: ProfileRecord) -> dict[str, Any]:
         "created": record.created,
         "machine": here.machine,
         "fingerprint": here.fingerprint,
-        "data": made.dataset.name,
+        "data": record.data.name if record.data else None,
         "profile": record.profile.name,
         "model": cell.model,
         "regime": made.regime,

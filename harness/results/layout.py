@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.results.baselines import said
 from harness.results.columns import BY_KEY, COLUMNS, Column
 from harness.results.figure import Absent, Figure
+from harness.results.row import Row, text_of
 from harness.results.store import collector_paused
-from harness.results.table import Group, Row, Table, text_of
+from harness.results.table import Group, Table
 from harness.results.units import Unit, human, unit_for
 
 LONGEST_NOTE = 300
 _SETTINGS = frozenset({"regime", "format", "device", "precision", "batch", "tile", "threads"})
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """`text`, `interval` as "[low, high]" or empty, and the number of a footnote or 0."""
 
     text: str
@@ -44,7 +45,8 @@ class Grid:
 
 def grid_from_group(group: Group) -> Grid:
     """The grid of one group."""
-    columns = tuple(column for column in COLUMNS if _is_shown(column, group.rows))
+    chosen = tuple(BY_KEY[key] for key in group.columns)
+    columns = chosen or tuple(column for column in COLUMNS if column.key in group.asked or _is_shown(column, group.rows))
     footnotes: dict[str, int] = {}
     units = {column.key: _unit(column, group.rows) for column in columns}
     with collector_paused():
@@ -65,6 +67,11 @@ def one_line(text: str) -> str:
     return flat if len(flat) <= LONGEST_NOTE else flat[: LONGEST_NOTE - 3] + "..."
 
 
+def printable(text: str) -> str:
+    """Text without characters that steer a terminal: what a record says is not trusted."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def tells_apart(column: Column, rows: Sequence[Row]) -> bool:
     """Whether rows of the same model and runtime differ in this column of settings."""
     if column.key not in _SETTINGS:
@@ -74,6 +81,8 @@ def tells_apart(column: Column, rows: Sequence[Row]) -> bool:
 
 
 def _is_shown(column: Column, rows: Sequence[Row]) -> bool:
+    if column.shown == "chosen":
+        return False
     if column.shown == "telling":
         return tells_apart(column, rows)
     if column.shown == "varying":
@@ -156,4 +165,13 @@ def _notes(group: Group) -> tuple[str, ...]:
     front = f"On front ({axes}): no row is as good or better in all of these and better beyond its interval in one."
     older = f"{group.older} older records of these rows are not shown." if group.older else ""
     intervals = "[low, high]: 95 % intervals. Those of latency and speed-up cover the spread within a run, not between runs."
-    return tuple(note for note in (said(group.baselines), rank if ranked else "", front, intervals, older) if note)
+    unfit = f"{group.unfit} rows do not fit the filters and are not shown; ranks and front are of the rows shown." if group.unfit else ""
+    beyond = f"{group.beyond} more rows are not shown: --rows {len(group.rows) + group.beyond} shows all." if group.beyond else ""
+    return tuple(note for note in (said(group.baselines), rank if ranked else "", front, intervals, _per_area(group), older, unfit, beyond) if note)
+
+
+def _per_area(group: Group) -> str:
+    """What the columns per area leave out, where there are some."""
+    if not any(isinstance(row.entries["area_rate"], Figure) for row in group.rows):
+        return ""
+    return "Per area: at the data's ground sampling distance, tiles side by side, one caller, reading and writing of files not included."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from harness.results.columns import figure_column
 from harness.results.figure import Figure
 from harness.results.pareto import front
 from harness.results.plot_labels import Dot, label_points, staircase
-from harness.results.table import Group, Row, coordinate, text_of
+from harness.results.row import Row, text_of
+from harness.results.table import Group, coordinate
 from harness.results.units import three_digits, unit_for
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 STYLE = {"svg.hashsalt": "harness", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
 
 
-def draw(group: Group, stem: Path) -> list[Path]:
-    """Write `<stem>.png` and `<stem>.svg` and return their paths. Raises UnavailableError without matplotlib."""
+def draw(group: Group, stem: Path, picture_from: Callable[[Group], Picture] | None = None) -> list[Path]:
+    """Write `<stem>.png` and `<stem>.svg` and return their paths; by default the tradeoff. Raises UnavailableError without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UnavailableError("matplotlib is not installed", 'pip install "eo-harness[plot]"')
     import matplotlib as mpl
 
     settings: Any = {**mpl.rcParamsDefault, **STYLE, "backend": "agg"}
     with mpl.rc_context(settings):
-        picture = picture_of(group)
+        picture = (picture_from or picture_of)(group)
         return [write_atomic(stem.with_name(stem.name + ending), _bytes(picture, ending)) for ending in (".png", ".svg")]
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.results.figure import Figure
 from harness.results.placement import Box, place_labels
-from harness.results.table import Group, Row, text_of
+from harness.results.row import Row, text_of
+from harness.results.table import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,8 +3,9 @@
 Keys: machine, cpu, cores, gpu, data, data_version, profile, profile_sha256, record (its id), created, fingerprint, model, regime, seed,
 label_fraction, checkpoint_sha256, artifact_sha256, runtime, format, precision, device, batch, tile, threads, rank (1 is best, null
 without an interval), rank_shared, on_front (null where not known), baselines {name: mIoU}, flags [{kind, message, advice}], figures.
-`figures` has one key per quantity: {"value", "low", "high", "confidence", "method"} (low and high null where the uncertainty is
-unknown, equal to the value where it is counted), or {"missing": unsupported | skipped | failed | samples, "reason"}.
+`figures` has one key per quantity, only the chosen ones where the user chose columns: {"value", "low", "high", "confidence", "method"}
+(low and high null where the uncertainty is unknown, equal to the value where it is counted), or {"missing": unsupported | skipped |
+failed | samples, "reason"}.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from harness.results.columns import MEASURED
 from harness.results.figure import Absent, Entry
-from harness.results.table import Group, Row, Table
+from harness.results.row import Row
+from harness.results.table import Group, Table
 
 
 def render(table: Table) -> str:
@@ -23,7 +25,12 @@ def render(table: Table) -> str:
 
 
 def _object(group: Group, row: Row) -> dict[str, Any]:
-    return {**_where(group, row), **_what(row), **_judged(group, row), "figures": {key: _figure(row.entries[key]) for key in MEASURED}}
+    return {**_where(group, row), **_what(row), **_judged(group, row), "figures": {key: _figure(row.entries[key]) for key in _keys(group)}}
+
+
+def _keys(group: Group) -> tuple[str, ...]:
+    """The figures to write: those that the user chose, else all."""
+    return tuple(key for key in group.columns if key in MEASURED) if group.columns else MEASURED
 
 
 def _where(group: Group, row: Row) -> dict[str, Any]:
@@ -35,8 +42,8 @@ def _where(group: Group, row: Row) -> dict[str, Any]:
         "gpu": place.gpu,
         "data": place.data,
         "data_version": place.data_version,
-        "profile": place.profile,
-        "profile_sha256": place.profile_sha256,
+        "profile": record.profile.name,
+        "profile_sha256": record.profile_sha256,
         "record": record.id,
         "created": record.created,
         "fingerprint": record.environment.fingerprint,

@@ -28,6 +28,8 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
+    if not cell.note and cell.text.isalnum():
+        return f"{cell.text} {cell.interval}" if cell.interval else cell.text
     note = f"<sup>{cell.note}</sup>" if cell.note else ""
     return " ".join(part for part in (_plain(cell.text) + note, cell.interval) if part)
 

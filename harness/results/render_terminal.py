@@ -6,7 +6,6 @@ Where the terminal is too narrow for all columns, those that matter least are le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -56,10 +55,10 @@ def _drawn(grid: Grid, kept: Sequence[int], widths: Sequence[int], rows: Sequenc
 def _kept_cells(grid: Grid, row: Sequence[Cell], kept: Sequence[int]) -> list[Cell]:
     """The cells to draw; the model bears the footnote of its flags where their column is left out."""
     keys = [column.key for column in grid.columns]
-    flags = keys.index("flags")
-    if flags in kept or not row[flags].note:
+    flags = keys.index("flags") if "flags" in keys else None
+    if flags is None or flags in kept or not row[flags].note:
         return [row[index] for index in kept]
-    return [replace(row[index], note=row[flags].note) if keys[index] == "model" else row[index] for index in kept]
+    return [row[index]._replace(note=row[flags].note) if keys[index] == "model" else row[index] for index in kept]
 
 
 def _footnotes(grid: Grid, rows: Sequence[Sequence[Cell]]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -58,9 +59,9 @@ def read_records(folder: Path) -> Records:
     records: dict[str, tuple[Path, ProfileRecord]] = {}
     problems: list[Problem] = []
     with collector_paused():
-        for path in _files(folder):
+        for path in record_files(folder):
             try:
-                record = _read(path)
+                record = read_record(path)
             except RecordError as error:
                 problems.append(Problem(path, error.message))
                 continue
@@ -98,21 +99,45 @@ def latest(records: Iterable[ProfileRecord], key: Callable[[ProfileRecord], Hash
     return tuple(newest.values())
 
 
-def _read(path: Path) -> ProfileRecord:
+def read_record(path: Path) -> ProfileRecord:
+    """The record in a file. Raises RecordError that names the file and what is wrong.
+
+    A schema that changes what a field means gets a new number. The upgrade of older files is written here, on the parsed JSON before
+    it becomes a ProfileRecord, one function per step, and the number joins KNOWN_SCHEMAS. New optional fields need no new number. So
+    far there is one schema and nothing to upgrade.
+    """
     if path.suffix == ".partial":
         raise RecordError(f"{path}: left by a write that did not finish; delete it")
-    record = read_value(path, ProfileRecord, RecordError)
+    try:
+        record = read_value(path, ProfileRecord, RecordError)
+    except RecordError as error:
+        raise _unknown_schema(path) or error from error
     if record.format_version not in KNOWN_SCHEMAS:
-        raise RecordError(f"{path}: schema {record.format_version} is not known to this version, which reads {KNOWN_SCHEMAS[-1]} and older")
+        raise _schema_error(path, record.format_version)
     return record
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _unknown_schema(path: Path) -> RecordError | None:
+    """The error for a file that says another schema: what else is wrong with it follows from that."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    return None if schema is None or schema in KNOWN_SCHEMAS else _schema_error(path, schema)
+
+
+def _schema_error(path: Path, schema: object) -> RecordError:
+    return RecordError(f"{path}: schema {schema} is not known to this version, which reads {KNOWN_SCHEMAS[-1]} and older", "update eo-harness")
+
+
+def record_files(folder: Path) -> Iterator[Path]:
+    """Every file below `folder` that is, or was to become, a record; sorted."""
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
             if name.endswith((".json", ".partial")):
-                yield Path(place) / name
+                yield Path(f"{place}/{name}")
 
 
 def _safe(name: str) -> str:

@@ -8,53 +8,46 @@ against the torch_eager fp32 row of the same checkpoint in the same group.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.core.files import canonical_json
 from harness.core.record import Advice, ProfileRecord
+from harness.results.area import NO_PRICES, Prices
 from harness.results.baselines import Baseline, baselines_of
 from harness.results.columns import column, entries_from_record, figure_column
 from harness.results.figure import Absent, Entry, Figure
-from harness.results.pareto import Coordinate, Rank, front, ranks
+from harness.results.filters import Filter, record_fits, row_fits
+from harness.results.grouping import GROUP, Place, grouped
+from harness.results.pareto import Coordinate, front, ranks
+from harness.results.row import Row as Row
+from harness.results.row import text_of as text_of
 from harness.results.store import Problem, Records, collector_paused, latest
 
 FRONT = ("miou", "latency")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One record with its entries. `on_front` None: a quantity of the front is missing. `flags`: what makes the row doubtful."""
+class View:
+    """How a user wants to see records.
 
-    record: ProfileRecord
-    entries: Mapping[str, Entry]
-    flags: tuple[Advice, ...] = ()
-    rank: Rank | None = None
-    on_front: bool | None = None
+    `by`: what separates groups; `columns`: those to show, empty for the usual ones; `rows`: the most to show of a group, None for all.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What the rows of a group share."""
-
-    machine: str
-    cpu: str
-    cores: int
-    gpu: str | None
-    data: str
-    data_version: str
-    profile: str
-    profile_sha256: str
-
-    @property
-    def heading(self) -> str:
-        return f"{self.machine}: {' '.join((self.data, self.data_version)).strip()}, profile {self.profile} ({self.profile_sha256[:8]})"
+    by: tuple[str, ...] = GROUP
+    where: tuple[Filter, ...] = ()
+    columns: tuple[str, ...] = ()
+    prices: Prices = NO_PRICES
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that may be compared. `older` counts records that a newer one of the same cell replaced."""
+    """Rows that may be compared.
+
+    `older` counts records that a newer one of the same cell replaced, `unfit` rows that a filter left out; `columns` as in View; `asked`
+    are the keys of columns that the user gave a price for, shown even where no row has the figure; `beyond` counts rows after the last.
+    """
 
     place: Place
     rows: tuple[Row, ...]
@@ -62,6 +55,10 @@ class Group:
     older: int
     sort: str
     axes: tuple[str, ...]
+    unfit: int = 0
+    columns: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    beyond: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +69,19 @@ class Table:
     problems: tuple[Problem, ...] = ()
 
 
-def table_from_records(records: Records, *, sort: str = "miou", axes: Sequence[str] = FRONT) -> Table:
-    """The table of all records. Raises ConfigError for a column that does not exist, or an axis without figures."""
+USUAL = View()
+
+
+def table_from_records(records: Records, *, sort: str = "miou", axes: Sequence[str] = FRONT, view: View = USUAL) -> Table:
+    """The table of all records. Raises ConfigError for a column that does not exist, an axis without figures, or a group of what does not compare."""
     column(sort)
     for axis in axes:
         figure_column(axis)
-    members: dict[Place, list[ProfileRecord]] = defaultdict(list)
-    for record in records.records:
-        members[place_of(record)].append(record)
-    ordered = sorted(members.items(), key=lambda item: (item[0].heading, item[0].cpu, item[0].cores, item[0].gpu or ""))
+    place_filters = [item for item in view.where if item.is_of_place]
+    here = [record for record in records.records if record_fits(record, place_filters)] if place_filters else records.records
     with collector_paused():
-        return Table(tuple(_group(place, found, sort, tuple(axes)) for place, found in ordered), records.problems)
-
-
-def place_of(record: ProfileRecord) -> Place:
-    """The group that a record belongs to."""
-    here, data = record.environment, record.data
-    name, version = (data.name, data.version) if data else ("random inputs", "")
-    return Place(here.machine, here.cpu, here.cores, here.gpu, name, version, record.profile.name, record.profile_sha256)
+        groups = [_group(place, found, sort=sort, axes=tuple(axes), view=view) for place, found in grouped(here, view.by)]
+    return Table(tuple(group for group in groups if group.rows), records.problems)
 
 
 def row_key(record: ProfileRecord) -> Hashable:
@@ -97,24 +89,39 @@ def row_key(record: ProfileRecord) -> Hashable:
     made, cell = record.checkpoint, record.cell
     settings = canonical_json([made.encoder_options, made.decoder_options, made.recipe, made.initial_weights])
     trained = (made.regime, made.seed, made.label_fraction, settings)
-    return (cell.model, trained, cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads)
+    return (record.profile_sha256, cell.model, trained, cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads)
 
 
-def _group(place: Place, records: Sequence[ProfileRecord], sort: str, axes: tuple[str, ...]) -> Group:
+def _group(place: Place, records: Sequence[ProfileRecord], *, sort: str, axes: tuple[str, ...], view: View) -> Group:
     newest = latest(records, row_key)
     baselines = baselines_of(newest)
     eager = {_speed_key(record): record for record in newest if record.cell.backend == "torch_eager" and record.cell.precision == "fp32"}
-    rows = [_row(record, eager.get(_speed_key(record)), baselines) for record in newest]
-    return Group(place, tuple(_sorted(_with_front(rows, axes), sort)), baselines, len(records) - len(newest), sort, axes)
+    # Filtered after the speed-ups are taken, so that the torch_eager row need not be shown; before ranks and front, which are of what is shown.
+    rows = [_row(record, eager.get(_speed_key(record)), baselines, view.prices) for record in newest if record_fits(record, view.where)]
+    fit = [row for row in rows if row_fits(row, view.where)] if view.where else rows
+    ordered = _sorted(_with_front(fit, axes), sort)
+    shown = tuple(ordered[: view.rows])
+    return Group(
+        place=place,
+        rows=shown,
+        baselines=baselines,
+        older=len(records) - len(newest),
+        sort=sort,
+        axes=axes,
+        unfit=len(newest) - len(fit),
+        columns=view.columns,
+        asked=view.prices.asked,
+        beyond=len(ordered) - len(shown),
+    )
 
 
 def _speed_key(record: ProfileRecord) -> Hashable:
     cell = record.cell
-    return (cell.checkpoint_sha256, cell.device, cell.batch, cell.tile, cell.threads)
+    return (record.profile_sha256, cell.checkpoint_sha256, cell.device, cell.batch, cell.tile, cell.threads)
 
 
-def _row(record: ProfileRecord, eager: ProfileRecord | None, baselines: Sequence[Baseline]) -> Row:
-    entries = entries_from_record(record, eager)
+def _row(record: ProfileRecord, eager: ProfileRecord | None, baselines: Sequence[Baseline], prices: Prices) -> Row:
+    entries = entries_from_record(record, eager, prices)
     flags = list(record.warnings)
     miou = entries["miou"]
     if baselines and isinstance(miou, Figure) and miou.value <= baselines[0].miou:
@@ -158,34 +165,3 @@ def _point(row: Row, axes: Iterable[str]) -> tuple[Coordinate, ...] | None:
 
 def _name(row: Row) -> tuple[str, ...]:
     return (*(text_of(row, key) for key in ("model", "regime", "runtime", "precision", "device")), row.record.id)
-
-
-def text_of(row: Row, key: str) -> str:
-    """What a column of text says of a row."""
-    return _TEXTS[key](row)
-
-
-def _rank_text(row: Row) -> str:
-    return "-" if row.rank is None else f"{row.rank.place}{'=' if row.rank.shared else ''}"
-
-
-def _regime_text(row: Row) -> str:
-    made = row.record.checkpoint
-    return made.regime if made.label_fraction == 1.0 else f"{made.regime} {made.label_fraction:.0%}"
-
-
-_TEXTS: Mapping[str, Callable[[Row], str]] = {
-    "rank": _rank_text,
-    "model": lambda row: row.record.cell.model,
-    "regime": _regime_text,
-    "data": lambda row: f"{row.record.data.name} {row.record.data.version}".strip() if row.record.data else "-",
-    "runtime": lambda row: row.record.cell.backend,
-    "format": lambda row: row.record.cell.format,
-    "device": lambda row: row.record.cell.device,
-    "precision": lambda row: row.record.cell.precision,
-    "batch": lambda row: str(row.record.cell.batch),
-    "tile": lambda row: str(row.record.cell.tile),
-    "threads": lambda row: str(row.record.cell.threads),
-    "front": lambda row: "-" if row.on_front is None else "yes" if row.on_front else "no",
-    "flags": lambda row: ", ".join(dict.fromkeys(flag.kind for flag in row.flags)),
-}

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-Dimension = Literal["text", "time", "bytes", "flop", "mac", "count", "rate", "score", "share", "change", "ratio"]
+_OfModel = Literal["text", "time", "bytes", "flop", "mac", "count", "rate", "score", "share", "change", "ratio"]
+_OfArea = Literal["area_rate", "duration", "energy", "money", "mass"]
+Dimension = _OfModel | _OfArea
 
 
 class Unit(NamedTuple):
@@ -25,6 +27,10 @@ _LADDERS: dict[str, tuple[Unit, ...]] = {
     "count": (Unit("M", 1e6, 0.001), Unit("k", 1e3)),
     "rate": (Unit("Mpx/s", 1e6, 0.001), Unit("px/s", 1.0)),
     "ratio": (Unit("x", 1.0),),
+    "area_rate": (Unit("km2/s", 1.0, 0.1), Unit("m2/s", 1e-6)),
+    "duration": (Unit("d", 86400.0, 10.0), Unit("h", 3600.0, 1.0), Unit("min", 60.0, 1.0), Unit("s", 1.0)),
+    "energy": (Unit("MWh", 3.6e9, 1.0), Unit("kWh", 3.6e6, 0.01), Unit("J", 1.0, 0.1), Unit("mJ", 1e-3)),
+    "mass": (Unit("t", 1e6, 1.0), Unit("kg", 1e3, 0.1), Unit("g", 1.0)),
     "share": (Unit("%", 1.0),),
 }
 _NONE = Unit("", 1.0)
@@ -35,7 +41,7 @@ def unit_for(dimension: Dimension, values: Iterable[float]) -> Unit:
     ladder = _LADDERS.get(dimension, (_NONE,))
     smallest = min((abs(value) for value in values if value), default=math.inf)
     if math.isinf(smallest):
-        return next((unit for unit in ladder if unit.label in {"ms", "MB"}), ladder[0])
+        return next((unit for unit in ladder if unit.label in {"ms", "MB", "h", "J", "kg"}), ladder[0])
     return next((unit for unit in ladder if smallest >= unit.smallest * unit.factor), ladder[-1])
 
 
@@ -54,11 +60,9 @@ def three_digits(value: float) -> str:
     """Three significant digits; whole numbers keep all of theirs."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    rounded = float(f"{value:.2e}")
-    if abs(rounded) < 1e-4:
-        return f"{value:.2e}"
-    decimals = 2 - math.floor(math.log10(abs(rounded)))
-    return f"{value:.{max(decimals, 0)}f}"
+    short = f"{value:.2e}"
+    power = int(short.partition("e")[2])
+    return short if power < -4 else f"{value:.{max(2 - power, 0)}f}"
 
 
 def percent(value: float) -> str:

@@ -119,7 +119,7 @@ def test_rows_that_differ_in_precision_alone_stay_apart_in_a_narrow_terminal() -
 
 def test_a_flag_is_seen_where_its_column_has_no_room() -> None:
     text = terminal_text(example(), 100)
-    assert "flags; see them" in text
+    assert "flags, record; see them" in text
     lines = text.splitlines()
     row = next(index for index, line in enumerate(lines) if "unet+unet" in line and "onnxruntime" in line)
     assert "(1)" in lines[row] + lines[row + 1]

@@ -1,0 +1,161 @@
+"""`harness records`, `harness recommend` and the options of `harness table`, through the command line."""
+
+import itertools
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli.main import run
+from harness.core.artifact import DataUse
+from harness.results.store import write_record
+from tests.builders import checkpoint, latency, miou, outcomes, record, single
+
+
+@pytest.fixture
+def records(tmp_path):
+    made = checkpoint(dataset=DataUse(name="ice", version="1", gsd_m=10.0, tile=128))
+    folder = tmp_path / "records"
+    for backend, p50 in (("torch_eager", 0.08), ("onnxruntime", 0.04)):
+        write_record(folder, record(made=made, backend=backend, measured=outcomes(p50=p50)))
+    write_record(folder, record("vit+linear", backend="onnxruntime", measured=[latency(0.01), miou(0.7), single("peak_host_memory", 3e8)], data=made.dataset))
+    return folder
+
+
+def said(capsys, *arguments, code=0):
+    capsys.readouterr()
+    assert run([str(argument) for argument in arguments]) == code
+    return capsys.readouterr()
+
+
+def test_list_and_show(records, capsys):
+    rows = json.loads(said(capsys, "records", "list", "--records", records, "--json").out)
+    assert len(rows) == 3
+    lines = said(capsys, "records", "list", "--records", records, "--where", "model=vit*").out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].split()[:3] == ["record", "created", "machine"]
+    chosen = lines[1].split()[0]
+    shown = said(capsys, "records", "show", chosen, "--records", records).out
+    assert "latency           0.01 [" in shown
+    assert json.loads(said(capsys, "records", "show", chosen, "--records", records, "--json").out)["cell"]["model"] == "vit+linear"
+    assert "no record has an id" in said(capsys, "records", "show", "zzz", "--records", records, code=4).err
+    assert "about a figure" in said(capsys, "records", "list", "--records", records, "--where", "latency<1s", code=2).err
+
+
+def test_validate_names_every_bad_file(records, capsys):
+    assert "3 records can be read, 0 files can't" in said(capsys, "records", "validate", records).out
+    (records / "half.json").write_text("{")
+    (records / "later.json").write_text('{"schema": 9}')
+    out = said(capsys, "records", "validate", records, code=4).out
+    assert "half.json" in out
+    assert "later.json: schema 9 is not known" in out
+    assert len(json.loads(said(capsys, "records", "validate", records, "--json", code=4).out)["bad"]) == 2
+
+
+def test_import_and_export(records, tmp_path, capsys):
+    pytest.importorskip("pandas")
+    into = tmp_path / "all"
+    assert "3 records added, 0 were there already, 0 refused" in said(capsys, "records", "import", records, "--into", into).out
+    (records / "half.json").write_text("{")
+    done = said(capsys, "records", "import", records, "--into", into, "--json", code=4)
+    assert len(json.loads(done.out)["known"]) == 3
+    assert "half.json" in done.err
+    out = tmp_path / "r.csv"
+    assert said(capsys, "records", "export", "--records", into, "--format", "csv", "--out", out).out.strip() == str(out)
+    assert out.read_text().startswith("record,created,machine")
+
+
+def test_the_schema_is_printed_and_written(tmp_path, capsys):
+    text = said(capsys, "records", "schema").out
+    said(capsys, "records", "schema", "--out", tmp_path / "s.json")
+    assert (tmp_path / "s.json").read_text() == text
+    assert json.loads(text)["title"] == "ProfileRecord"
+
+
+def test_recommend_answers_with_an_exit_code(records, capsys):
+    out = said(capsys, "recommend", "--records", records, "--max-latency", "50ms", "--max-memory", "1GB", "--min-miou", "60%").out
+    assert "best choice: unet+unet (finetune) on onnxruntime cpu fp32" in out
+    assert "runner-up:   vit+linear" in out
+    none = said(capsys, "recommend", "--records", records, "--max-latency", "1ms", "--json", code=1).out
+    (answer,) = json.loads(none)
+    assert answer["best"] is None
+    assert answer["misses"][0]["model"] == "vit+linear"
+    assert "no record of 3" in said(capsys, "recommend", "--records", records, "--machine", "nowhere", code=2).err
+    assert "'50kg'" in said(capsys, "recommend", "--records", records, "--max-latency", "50kg", code=2).err
+
+
+def test_table_with_filters_columns_and_a_price(records, capsys):
+    options = ("--where", "runtime=onnxruntime", "--columns", "model,cost_per_million_km2,record", "--price-per-hour", "3.6", "--format", "md")
+    out = said(capsys, "table", "--records", records, *options).out
+    assert "| model | cost per million km2 | record |" in out
+    # 0.04 s for 1.6384 km2, 0.001 a second.
+    assert "| unet+unet | 24.4 [" in out
+    assert "torch_eager" not in out
+    assert "none of 3 records fits latency<1us" in said(capsys, "table", "--records", records, "--where", "latency<1us").err
+    three = said(capsys, "table", "--records", records, "--front", "miou,latency,artifact_size", "--format", "md").out
+    assert "On front (mIoU, latency p50, size)" in three
+    assert "do not compare" not in said(capsys, "table", "--records", records, "--group", "machine,data").err
+
+
+def test_the_page_is_written(records, tmp_path, capsys):
+    out = tmp_path / "explore.html"
+    said(capsys, "table", "--records", records, "--format", "html", "--out", out)
+    assert out.read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("kind", ["memory", "classes", "batch"])
+def test_other_pictures(kind, records, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = said(capsys, "plot", "--records", records, "--kind", kind, "--out", tmp_path / kind).out
+    assert out.splitlines() == [str(tmp_path / f"{kind}.png"), str(tmp_path / f"{kind}.svg")]
+    assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("verb", ["records list", "records show", "records validate", "records import", "records export", "records schema", "recommend"])
+def test_every_verb_has_help_with_an_example(verb):
+    from typer.testing import CliRunner
+
+    from harness.cli.main import app
+
+    text = CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "200"}).output
+    assert "Example: harness" in text
+    assert "--json" in text
+
+
+def test_deciding_and_exploring_import_no_framework(records, tmp_path):
+    code = (
+        "import sys, io, contextlib\nfrom harness.cli.main import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+        f"    codes = [run(['table', '--records', {str(records)!r}, '--format', 'html', '--out', {str(tmp_path / 'x.html')!r}]),"
+        f" run(['recommend', '--records', {str(records)!r}]), run(['records', 'list', '--records', {str(records)!r}])]\n"
+        "print(codes, [name for name in ('numpy', 'pandas', 'matplotlib', 'torch', 'onnx', 'rasterio') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[0, 0, 0] []"
+
+
+def test_every_command_in_the_page_on_tables_parses():
+    """Nothing is run; names of columns and conditions are checked too."""
+    import typer
+
+    from harness.cli.main import app
+    from harness.results.columns import chosen_columns
+    from harness.results.filters import filter_from_text
+    from harness.results.grouping import group_keys
+
+    text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    lines = [shlex.split(line[2:])[1:] for line in text.splitlines() if line.startswith("$ harness ")]
+    assert len(lines) >= 15
+    readers = {"--where": filter_from_text, "--columns": chosen_columns, "--front": chosen_columns, "--sort": chosen_columns, "--group": group_keys}
+    for words in lines:
+        command = typer.main.get_command(app)
+        context = command.make_context("harness", list(words), resilient_parsing=True)
+        rest = list(words)
+        while hasattr(command, "commands"):
+            command = command.commands[rest.pop(0)]
+        command.make_context(words[0], rest, parent=context, resilient_parsing=False)
+        for option, value in itertools.pairwise(rest):
+            readers.get(option, str)(value)
