@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         root: Path | None = typer.Option(None, "--root", help="Folder of all data sets."),
         devices: int = typer.Option(1, "--devices", min=1, help="GPUs to train on; more than one uses Lightning's DDP."),
         out: Path | None = typer.Option(None, "--out", help="Checkpoint folder (default: runs/MODEL--DATA--REGIME--seedN)."),
-        force: bool = typer.Option(False, "--force", help="Train again even if this checkpoint exists."),
+        force: bool = typer.Option(False, "--force", help="Train again even if this checkpoint exists; it and the artifacts under it are replaced."),
         json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
         """Train an encoder-decoder pair. A run that was stopped goes on where it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -14,13 +14,17 @@ from harness.core.specs import Band, Task, TensorSpec, Value
 CHECKPOINT_FILE = "checkpoint.json"
 WEIGHTS_FILE = "weights.safetensors"
 ARTIFACT_FILE = "artifact.json"
+#: The regime of a model that was not trained here: its checkpoint holds only what its file says of itself.
+FOREIGN = "foreign"
+#: The data set of a model of which nobody said what it was trained on.
+UNKNOWN_DATA = "unknown"
 
 
 class Preprocessing(Value):
     """Per-band normalization, (pixel - mean) / std, in the units of the pixels; it is part of the graph."""
 
     mean: tuple[float, ...]
-    std: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
 
 
 class DataUse(Value):
@@ -33,10 +37,16 @@ class DataUse(Value):
     tile: int | None = None
 
 
+_IDENTITY = (
+    *("model", "encoder_options", "decoder_options", "task", "bands", "zero_filled", "classes", "input_size", "ignore_index"),
+    *("preprocessing", "weights_sha256"),
+)
+
+
 class Checkpoint(Value):
     """A trained model: what it is and where it comes from. Its weights lie beside it in `weights.safetensors`."""
 
-    format_version: int = Field(1, alias="schema", serialization_alias="schema")
+    format_version: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
     model: str
     encoder_options: dict[str, Any] = {}
     decoder_options: dict[str, Any] = {}
@@ -44,7 +54,7 @@ class Checkpoint(Value):
     bands: tuple[Band, ...]
     zero_filled: tuple[str, ...] = ()
     classes: tuple[str, ...]
-    input_size: int
+    input_size: int = Field(ge=1)
     ignore_index: int | None = None
     preprocessing: Preprocessing
     dataset: DataUse
@@ -55,7 +65,7 @@ class Checkpoint(Value):
     epochs: int = 0
     best: dict[str, float] = {}
     initial_weights: dict[str, Any] = {}
-    parameters: int
+    parameters: int = Field(ge=0)
     weights_sha256: str
     code: dict[str, str] = {}
     versions: dict[str, str] = {}
@@ -67,23 +77,30 @@ class Checkpoint(Value):
         return len(self.classes)
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether the model was not trained here."""
+        return self.regime == FOREIGN
+
+    @property
     def sha256(self) -> str:
-        """Identity of weights and facts together."""
-        return sha256_of_text(canonical_json(self.model_dump(mode="json", include={"model", "weights_sha256", "preprocessing", "input_size"})))
+        """Identity of the weights and of every fact that decides what the network computes and how it is scored."""
+        return sha256_of_text(canonical_json(self.model_dump(mode="json", include=set(_IDENTITY))))
 
 
 class Artifact(Value):
     """A runnable file with what is needed to run and judge it without the framework that made it.
 
-    `file` lies in the folder of `artifact.json`. Format "checkpoint" is the trained model itself, run by the PyTorch backends.
+    `file` lies in the folder of `artifact.json`, and beside it what else belongs to it: `files`, names with their sha256.
+    Format "checkpoint" is the trained model itself, run by the PyTorch backends.
     """
 
-    format_version: int = Field(1, alias="schema", serialization_alias="schema")
+    format_version: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
     format: str
     precision: str
     file: str
     sha256: str
     size: int
+    files: dict[str, str] = {}
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     checkpoint: Checkpoint
@@ -110,13 +127,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 def read_artifact(folder: Path) -> Artifact:
     """The exported artifact in `folder`. Raises CheckpointError naming the file and what is wrong, also when its bytes changed."""
     artifact = read_value(folder / ARTIFACT_FILE, Artifact, CheckpointError, "export it again with `harness export`")
-    path = folder / artifact.file
-    if Path(artifact.file).name != artifact.file:
-        raise CheckpointError(f"{folder / ARTIFACT_FILE}: file {artifact.file!r} is not a plain file name", "export it again")
-    if not path.is_file():
-        raise CheckpointError(f"{folder / ARTIFACT_FILE} names {artifact.file}, which is not there", "export it again with `harness export`")
-    if sha256_of_file(path) != artifact.sha256:
-        raise CheckpointError(f"{path} is not the file that was exported: its sha256 differs from {ARTIFACT_FILE}", "export it again")
+    for name, sha256 in {artifact.file: artifact.sha256, **artifact.files}.items():
+        path = folder / name
+        if Path(name).name != name:
+            raise CheckpointError(f"{folder / ARTIFACT_FILE}: file {name!r} is not a plain file name", "export it again")
+        if not path.is_file():
+            raise CheckpointError(f"{folder / ARTIFACT_FILE} names {name}, which is not there", "export it again with `harness export`")
+        if sha256_of_file(path) != sha256:
+            raise CheckpointError(f"{path} is not the file that was exported: its sha256 differs from {ARTIFACT_FILE}", "export it again")
     return artifact
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,8 +12,11 @@ from harness.core.errors import ConfigError, UnknownNameError
 from harness.core.files import canonical_json, read_yaml, sha256_of_text
 from harness.core.quantity import quantity
 from harness.core.specs import Value
+from harness.core.tolerance import tolerance_from
 
 PROBES = ("latency", "memory", "flops", "size", "accuracy", "parity")
+#: Those that a profile asks for by name; they run after the others, so that they can't disturb them.
+MORE_PROBES = ("tile", "roofline", "energy")
 
 
 class Runtime(Value):
@@ -28,10 +31,21 @@ class Runtime(Value):
 
 
 class InputShape(Value):
-    """`tile` None: the size that the checkpoint was trained at. Bands and classes come from the checkpoint."""
+    """`tile` None: the size that the checkpoint was trained at. Bands and classes come from the checkpoint.
 
-    batch: int = Field(1, ge=1)
+    `batches`, smallest first: one record per batch instead of one of `batch`, until memory or the throughput's growth ends.
+    """
+
+    batch: int = Field(1, ge=1, strict=True)
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = ()
     tile: int | None = Field(None, ge=1)
+
+    @field_validator("batches")
+    @classmethod
+    def _growing(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+        if list(batches) != sorted(set(batches)):
+            raise ValueError("batches grow and repeat none")
+        return batches
 
 
 class Sampling(Value):
@@ -45,7 +59,7 @@ class Sampling(Value):
     min_seconds: float = Field(3.0, ge=0)
     max_seconds: float = Field(30.0, gt=0)
     target_halfwidth: float = Field(0.02, gt=0, lt=1)
-    timeout_seconds: float = Field(900.0, gt=0)
+    timeout_seconds: float = Field(900.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _ordered(self) -> Sampling:
@@ -93,7 +107,7 @@ class DeploymentProfile(Value):
     runtime: Runtime = Runtime()
     input: InputShape = InputShape()
     sampling: Sampling = Sampling()
-    probes: tuple[str, ...] = PROBES
+    probes: tuple[str, ...] = Field(PROBES, min_length=1)
     split: Literal["train", "val", "test"] = "test"
     max_tiles: int | None = Field(None, ge=1)
     budget: tuple[Limit, ...] = ()
@@ -101,9 +115,21 @@ class DeploymentProfile(Value):
 
     model_config = {"frozen": True, "extra": "forbid", "populate_by_name": True, "serialize_by_alias": True}
 
+    @field_validator("regression")
+    @classmethod
+    def _comparable(cls, tolerances: dict[str, str | float]) -> dict[str, str | float]:
+        try:
+            for name, value in tolerances.items():
+                quantity(name)
+                tolerance_from(value)
+        except ConfigError as error:
+            raise ValueError(error.message) from error
+        return tolerances
+
     @property
     def sha256(self) -> str:
-        return sha256_of_text(canonical_json(self.model_dump(mode="json")))
+        unset = None if self.input.batches else {"input": {"batches"}}  # a field that is not used leaves older hashes as they were
+        return sha256_of_text(canonical_json(self.model_dump(mode="json", exclude=unset)))
 
 
 def profile_folders() -> list[Path]:

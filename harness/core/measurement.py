@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.core.quantity import quantity
 from harness.core.specs import Value
@@ -53,6 +53,12 @@ class Measurement(Value):
         if not all(map(math.isfinite, samples)):
             raise ValueError("a sample is not finite; record a Missing with the reason")
         return samples
+
+    @model_validator(mode="after")
+    def _possible(self) -> Measurement:
+        if quantity(self.quantity).unit == "s" and min(self.samples) <= 0:
+            raise ValueError(f"a {self.quantity} of {min(self.samples):g} s is impossible")
+        return self
 
     @property
     def value(self) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.core.artifact import Artifact
 from harness.core.deployment import DeploymentProfile
 from harness.core.measurement import Measurement, Missing
-from harness.core.specs import DatasetSpec, Tile
+from harness.core.specs import DatasetSpec, Tile, TileSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,17 +57,34 @@ class Backend(Protocol):
         """Why it can't run on `device` here, with the fix; None when it can."""
         ...
 
+    def lacks(self, precision: str, device: str = "cpu") -> str | None:
+        """Why it can't run artifacts of `precision` on `device` here; None when it can."""
+        ...
+
+    def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All runtime options, defaults filled in. Raises ConfigError for one that it does not have, or a value of another kind."""
+        ...
+
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> AbstractContextManager[Session]: ...
 
 
 class Exporter(Protocol):
-    """Makes artifacts of one format from `source` ("checkpoint", or another format)."""
+    """Makes artifacts of one format from `source`: "checkpoint", or the name of the exporter whose artifact it takes.
+
+    `unsupported` maps a precision that the format could have to why it has not; `sources` maps each precision to that of the source.
+    """
 
     source: str
     format: str
     precisions: tuple[str, ...]
+    unsupported: Mapping[str, str]
+    sources: Mapping[str, str]
 
     def unavailable(self) -> str | None: ...
+
+    def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings that make the artifact's bytes, the options among them. Raises ConfigError for an unknown one or a wrong value."""
+        ...
 
     def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
         """Write the runnable file and `artifact.json` into the folder `out`. Raises ExportError or ParityError."""
@@ -106,6 +123,27 @@ class Subject(Protocol):
     #: Folder of reference logits `<tile index>.npy`, (classes, H, W) float32 of the checkpoint on torch_eager; None: see `no_reference`.
     reference: Path | None
     no_reference: str
+    #: What the probes before this one measured, by quantity.
+    known: dict[str, Measurement]
+
+    @property
+    def threads(self) -> int:
+        """Threads that the cell runs with."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What `Environment.fingerprint` of the record will be."""
+        ...
+
+    @property
+    def pictures(self) -> Path:
+        """A folder for pictures; the stage keeps them beside the record."""
+        ...
+
+    def tiles(self) -> TileSource:
+        """The tiles of the profile's split. Raises MeasurementError without a data set."""
+        ...
 
     def examples(self) -> list[list[np.ndarray]]:
         """Batches of inputs, each a list with one (B, C, H, W) float32 array per input of the artifact."""

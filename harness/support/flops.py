@@ -6,6 +6,7 @@ Counts convolutions and matrix products, attention included, with 2 FLOP per mul
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.core.errors import MeasurementError
 from harness.support.model import SegmentationModel, build_model
 
 
-def count_flops(module: nn.Module, *inputs: torch.Tensor) -> int:
+def count_flops(module: Callable[..., Any], *inputs: Any) -> int:
     """FLOP of one call of `module` on `inputs`; both may be on the meta device.
 
     Raises MeasurementError when the installed torch miscounts attention.
@@ -45,7 +46,7 @@ class _Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(query, query, query)
 
 
-def _count(module: Any, *inputs: torch.Tensor) -> int:
+def _count(module: Callable[..., Any], *inputs: Any) -> int:
     counter = FlopCounterMode(display=False)
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # nn.MultiheadAttention's fused kernel counts as 0

@@ -165,7 +165,19 @@ def known_options(spec: EncoderSpec | DecoderSpec, options: Mapping[str, Any]) -
     if unknown:
         known = ", ".join(f"{name}={value}" for name, value in spec.options.items()) or "none"
         raise ConfigError(f"{spec.name} has no option {', '.join(unknown)}; it has {known}", "leave the option out")
+    for name, value in options.items():
+        _require_like(spec.name, name, value, spec.options[name])
     return dict(options)
+
+
+def _require_like(owner: str, name: str, value: Any, default: Any) -> None:
+    """Raises ConfigError for a value of another type than the default's, and for one that counts or measures nothing."""
+    is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    kinds = (int, float) if isinstance(default, float) else type(default)
+    if default is not None and (not isinstance(value, kinds) or (is_number and isinstance(value, bool))):
+        raise ConfigError(f"option {name} of {owner} is like {default!r}, got {value!r}", f"leave it out, or give it as {name}={default}")
+    if is_number and (value < 0 or (value == 0 and isinstance(default, int))):
+        raise ConfigError(f"option {name} of {owner} must be positive, got {value!r}", f"leave it out, or give it as {name}={default}")
 
 
 def model_from_checkpoint(folder: Path) -> SegmentationModel:
