@@ -18,7 +18,7 @@ def advice_on(outcomes: Iterable[Measurement | Missing]) -> tuple[Advice, ...]:
             warnings.extend(_about_latency(outcome.samples))
         if isinstance(outcome, Measurement) and outcome.detail.get("agree") is False:
             counters = ", ".join(f"{name} {value / 1e9:.3f} GFLOP" for name, value in outcome.detail["counters"].items())
-            warnings.append(Advice(kind="counters", message=f"FLOP counters disagree: {counters}", advice="report both; see docs"))
+            warnings.append(Advice(kind="counters", message=f"FLOP counters disagree: {counters}", advice="report both, and see docs/flops.md"))
     return tuple(warnings)
 
 
