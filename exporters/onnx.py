@@ -1,6 +1,7 @@
 """ONNX from a checkpoint by PyTorch's dynamo exporter: dynamic batch, normalization in the graph, argmax outside.
 
-An artifact exists only after ONNX Runtime has reproduced the network's logits from it at two batch sizes.
+An artifact exists only after ONNX Runtime has reproduced the network's logits from it at two batch sizes. The other precisions are
+made of the fp32 graph, and exist only when they decide like the network on val tiles.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ import contextlib
 import importlib.metadata
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import harness
 from harness.core.artifact import ARTIFACT_FILE, Artifact, Checkpoint, read_checkpoint
-from harness.core.errors import ConfigError, ExportError, ParityError
+from harness.core.errors import ConfigError, ExportError
 from harness.core.files import atomic_folder, sha256_of_file, write_value
 from harness.core.registry import missing_package
-from harness.core.specs import TensorSpec, names_of
+from harness.core.specs import names_of
+from harness.support import onnx_run
+from harness.support.export_data import CONTEXT, Context, read_tiles
+from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, same_logits, tensors_of, val_tiles
+from harness.support.export_settings import settings_from
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from harness.support.model import SegmentationModel
 
 OPSET = 20
-EXAMPLE_BATCH, CHECKED_BATCHES, MAX_BATCH = 2, (1, 3), 1024
 #: Largest relative difference of a logit, max |onnx - torch| / max |torch|.
 TOLERANCE = 1e-4
 #: A protobuf file holds less than 2 GiB; larger weights go into a file beside it.
@@ -37,10 +40,27 @@ EXTERNAL_ABOVE = 1_800_000_000
 FILE = "model.onnx"
 
 
+#: The settings of each precision with their defaults.
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "fp32": {"opset": OPSET},
+    "fp16": {"opset": OPSET},
+    "int8-dynamic": {"opset": OPSET, "per_channel": True},
+    "int8-static": {
+        "opset": OPSET,
+        "calibration_tiles": 32,
+        "calibration_method": ("minmax", "entropy", "percentile"),
+        "per_channel": True,
+        "activations": ("int8", "uint8"),
+    },
+}
+
+
 class OnnxExporter:
     source = "checkpoint"
     format = "onnx"
-    precisions = ("fp32",)
+    precisions = tuple(SETTINGS)
+    unsupported: Mapping[str, str] = {"bf16": "ONNX Runtime has no bfloat16 convolution on a CPU; use fp16, or `--to openvino --precision bf16`"}
+    sources: Mapping[str, str] = {}
 
     def unavailable(self) -> str | None:
         try:
@@ -52,45 +72,76 @@ class OnnxExporter:
             return str(missing_package("exporter onnx", error))
         return None
 
-    def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
-        """Export the checkpoint in `source`. Options: `opset` (20 or later), `tolerance` (relative).
+    def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All settings that make the artifact's bytes. Raises ConfigError for one that the precision does not have, or a wrong value."""
+        found = settings_from(f"{self.format} {precision}", SETTINGS[precision], options)
+        if found["opset"] < OPSET:
+            raise ConfigError(f"opset {found['opset']} is older than {OPSET}, the first that the exporter writes soundly", f"--opset {OPSET}")
+        return found
 
-        Raises ExportError when the exporter can't, or froze the batch; ParityError when the graph computes something else.
+    def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
+        """Export the checkpoint in `source`. Options: those of `SETTINGS`, and a `Context`, which every precision but fp32 needs.
+
+        Raises ExportError when the exporter can't, or froze the batch; ParityError when the graph computes something else; DataError
+        when the tiles to judge by are not there.
         """
-        opset = int(options.get("opset", OPSET))
-        if opset < OPSET:
-            raise ConfigError(f"opset {opset} is older than {OPSET}, the first that the exporter writes soundly", f"--opset {OPSET}")
         from harness.support.model import model_from_checkpoint
 
-        checkpoint, network = read_checkpoint(source), folded(model_from_checkpoint(source))
+        settings = self.settings(precision, options)
+        context: Context | None = options.get(CONTEXT)
+        checkpoint = read_checkpoint(source)
+        val_tiles(context, checkpoint, precision)
+        network = folded(model_from_checkpoint(source))
         with atomic_folder(out) as folder:
-            _write_graph(network, checkpoint, folder / FILE, opset)
-            _require_dynamic_batch(folder / FILE)
-            parity = _parity(network, checkpoint, folder / FILE, float(options.get("tolerance", TOLERANCE)))
-            artifact = _describe(network, checkpoint, folder, opset=opset, precision=precision, parity=parity)
+            if context is None or precision == "fp32":
+                _write_graph(network, checkpoint, folder / FILE, settings["opset"])
+                _require_dynamic_batch(folder / FILE)
+                parity = same_logits(onnx_run.runner(folder / FILE), network, checkpoint, name=FILE, tolerance=TOLERANCE)
+            else:
+                settings = settings | _convert(network, checkpoint, folder / FILE, precision, settings, context)
+                _require_dynamic_batch(folder / FILE)
+                parity = {}
+            parity = {**judged(onnx_run.runner(folder / FILE), network, checkpoint, precision=precision, context=context), **parity}
+            artifact = _describe(network, checkpoint, folder, options=settings, precision=precision, parity=parity)
             write_value(folder / ARTIFACT_FILE, artifact)
         return artifact
 
 
-def folded(network: SegmentationModel) -> SegmentationModel:
-    """The network with its encoder as it is deployed, where it has such a form (DOFA's generated kernels become constants)."""
-    fold = getattr(network.encoder, "folded", None)
-    if fold is not None:
-        network.encoder = fold()
-    return network
+def _convert(network: SegmentationModel, checkpoint: Checkpoint, path: Path, precision: str, settings: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Write the graph in another precision; returns how, for the artifact's options."""
+    from harness.support.onnx_fp16 import to_fp16
+    from harness.support.onnx_int8 import to_int8_dynamic, to_int8_static
+
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        source = context.fp32_graph or Path(folder) / FILE
+        if context.fp32_graph is None:
+            _write_graph(network, checkpoint, source, settings["opset"])
+        external = _weight_bytes(network) > EXTERNAL_ABOVE
+        if precision == "fp16":
+            return {"kept_fp32": to_fp16(source, path, read_tiles(context, checkpoint, "val", context.val_tiles), external=external)}
+        if precision == "int8-dynamic":
+            return {"quantized": to_int8_dynamic(source, path, per_channel=settings["per_channel"], external=external)}
+        tiles = read_tiles(context, checkpoint, "train", settings["calibration_tiles"])
+        chosen = {name: settings[name] for name in ("per_channel", "activations")}
+        count = to_int8_static(source, path, tiles, method=settings["calibration_method"], **chosen, external=external)
+        return {"quantized": count, "calibration_data": context.data, "calibration_names": list(tiles.names), "calibration_sha256": tiles.sha256}
+
+
+def _weight_bytes(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
 
 
 def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, opset: int) -> None:
     import torch
     from torch.export import Dim
 
-    example = torch.from_numpy(_example(checkpoint, EXAMPLE_BATCH))
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    image = torch.from_numpy(example(checkpoint, EXAMPLE_BATCH))
+    weights = _weight_bytes(network)
     try:
         with _quiet():
             program = torch.onnx.export(
                 network,
-                (example,),
+                (image,),
                 dynamo=True,
                 opset_version=opset,
                 dynamic_shapes=({0: Dim("batch", min=1, max=MAX_BATCH)},),
@@ -127,57 +178,27 @@ def _require_dynamic_batch(path: Path) -> None:
         raise ExportError(f"the exporter froze the batch at {dimension.dim_value}: some operation of the network depends on it", "file the model as a bug")
 
 
-def _parity(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, tolerance: float) -> dict[str, float]:
-    """Differences of ONNX Runtime's logits on the CPU from the network's, over two batch sizes unlike the exported one."""
-    import onnxruntime
-    import torch
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    absolute = relative = 0.0
-    for batch in CHECKED_BATCHES:
-        image = _example(checkpoint, batch)
-        with torch.inference_mode():
-            wanted = network(torch.from_numpy(image)).numpy()
-        got = session.run(None, {"image": image})[0]
-        if got.shape != wanted.shape:
-            raise ParityError(f"{path.name} gives logits {got.shape} for a batch of {batch}, the network {wanted.shape}")
-        difference = float(np.abs(got - wanted).max())
-        absolute, relative = max(absolute, difference), max(relative, difference / max(float(np.abs(wanted).max()), 1e-30))
-    if not relative <= tolerance:
-        raise ParityError(f"{path.name} differs from the network by {relative:.2g} of the largest logit, more than {tolerance:g}", "file the model as a bug")
-    return {"max_abs_error": absolute, "max_relative_error": relative, "tolerance": tolerance}
-
-
-def _describe(network: SegmentationModel, checkpoint: Checkpoint, folder: Path, *, opset: int, precision: str, parity: dict[str, float]) -> Artifact:
+def _describe(
+    network: SegmentationModel, checkpoint: Checkpoint, folder: Path, *, options: dict[str, Any], precision: str, parity: dict[str, float]
+) -> Artifact:
     from harness.support.flops import flops_of_model
 
-    size = checkpoint.input_size
     return Artifact(
         format="onnx",
         precision=precision,
         file=FILE,
         sha256=sha256_of_file(folder / FILE),
+        files={file.name: sha256_of_file(file) for file in sorted(folder.iterdir()) if file.name != FILE},
         size=sum(file.stat().st_size for file in folder.iterdir()),
-        inputs=(TensorSpec(name="image", shape=("batch", len(checkpoint.bands), size, size), dtype="float32"),),
-        outputs=(TensorSpec(name="logits", shape=("batch", checkpoint.num_classes, size, size), dtype="float32"),),
+        **tensors_of(checkpoint),
         checkpoint=checkpoint,
         checkpoint_sha256=checkpoint.sha256,
         exporter="torch.onnx dynamo",
-        options={"opset": opset},
+        options=options,
         tool_versions={name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
         parity=parity,
-        flops=flops_of_model(network, len(checkpoint.bands), size),
+        flops=flops_of_model(network, len(checkpoint.bands), checkpoint.input_size),
     )
-
-
-def _example(checkpoint: Checkpoint, batch: int) -> np.ndarray:
-    """Random pixels with the bands' own mean and spread (batch, C, H, W); each batch size has its own."""
-    shape = (batch, len(checkpoint.bands), checkpoint.input_size, checkpoint.input_size)
-    mean, std = (np.reshape(values, (1, -1, 1, 1)) for values in (checkpoint.preprocessing.mean, checkpoint.preprocessing.std))
-    pixels: np.ndarray = np.random.default_rng(batch).normal(size=shape) * std + mean
-    return pixels.astype(np.float32)
 
 
 @contextlib.contextmanager

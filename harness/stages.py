@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
+from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, UNKNOWN_DATA, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
-from harness.core.errors import ConfigError, DataError, ExportError, UnavailableError
-from harness.core.files import cache_folder, sha256_of_file
+from harness.core.errors import ConfigError, DataError, ExportError, MeasurementError, UnavailableError
+from harness.core.files import cache_folder, sha256_of_file, write_atomic
 from harness.core.measurement import Missing
+from harness.core.ports import Exporter
 from harness.core.record import ProfileRecord
 from harness.core.registry import DATASETS, EXPORTERS
 from harness.core.specs import DatasetSpec, names_of
@@ -22,7 +23,11 @@ from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
 from harness.profiling.plan import REFERENCE, CellPlan, home_of
 from harness.profiling.run import cell_of, record_of, work_folder, write_examples
+from harness.profiling.sweep import is_over, rate_of
 from harness.results.store import read_records, write_record
+
+if TYPE_CHECKING:
+    from harness.support.export_data import Context
 
 Progress = Callable[[int, int, str], None]
 
@@ -105,29 +110,132 @@ def artifact_folder(checkpoint: Path, form: str, precision: str) -> Path:
 
 
 def export(
-    checkpoint: Path, *, to: str, precision: str = "fp32", out: Path | None = None, options: Mapping[str, Any] | None = None, force: bool = False
+    checkpoint: Path,
+    *,
+    to: str,
+    precision: str = "fp32",
+    out: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    force: bool = False,
+    data: str | None = None,
+    root: Path | None = None,
+    **judging: Any,
 ) -> tuple[Path, Artifact, bool]:
-    """Export a checkpoint. Returns the folder, the artifact, and whether it was made now: one of the same checkpoint and options is kept."""
+    """Export a checkpoint. Returns the folder, the artifact, and whether it was made now: one of equal checkpoint and settings is kept.
+
+    What is made of another format is made of that export, which is made first where it is not there. `data` and `root` say where
+    the tiles to calibrate with and to judge by are; `judging` are the fields `val_tiles` and `min_agreement` of `Context`.
+    """
+    from harness.support.export_data import CONTEXT
+
     exporter = EXPORTERS.load(to)
-    if precision not in exporter.precisions:
-        raise ConfigError(f"exporter {to} has no precision {precision!r}; it has {', '.join(exporter.precisions)}", f"harness export {checkpoint} --to {to}")
-    source = read_checkpoint(checkpoint)
+    _require_precision(exporter, to, precision, checkpoint)
+    source, given = read_checkpoint(checkpoint), dict(options or {})
+    origin, settings = checkpoint, {}
     folder = out or artifact_folder(checkpoint, to, precision)
+    if force or not (folder / ARTIFACT_FILE).is_file():
+        _require_available(exporter)
+    if exporter.source != "checkpoint":
+        own = {name: given.pop(name) for name in list(given) if name in exporter.settings(precision, {})}
+        origin, made, _ = export(checkpoint, to=exporter.source, precision=exporter.sources[precision], options=given, data=data, root=root, **judging)
+        given, settings = own, {"source_sha256": made.sha256}
+    settings = exporter.settings(precision, given) | settings
+    context = _export_context(checkpoint, source, to, precision, settings, data=data, root=root, **judging)
     if not force and (folder / ARTIFACT_FILE).is_file():
         known = read_artifact(folder)
-        if _is_same_export(known, source, to, precision, options or {}):
+        wanted = {**settings, **_calibration(context, source, settings)}
+        if _is_same_export(known, source, exporter.format, precision, wanted, context):
             return folder, known, False
+    _require_available(exporter)
+    if folder.exists() and any(folder.iterdir()) and not (folder / ARTIFACT_FILE).is_file():
+        raise ExportError(f"{folder} is not empty and holds no artifact, so it is not replaced", "choose another folder with --out")
+    return folder, exporter.export(origin, precision=precision, out=folder, options={**given, CONTEXT: context}), True
+
+
+def _require_available(exporter: Exporter) -> None:
     reason = exporter.unavailable()
     if reason:
         raise UnavailableError(reason, "harness doctor")
-    if folder.exists() and any(folder.iterdir()) and not (folder / ARTIFACT_FILE).is_file():
-        raise ExportError(f"{folder} is not empty and holds no artifact, so it is not replaced", "choose another folder with --out")
-    return folder, exporter.export(checkpoint, precision=precision, out=folder, options=options or {}), True
 
 
-def _is_same_export(known: Artifact, source: Checkpoint, to: str, precision: str, options: Mapping[str, Any]) -> bool:
-    same_options = all(known.options.get(name) == value for name, value in options.items())
-    return (known.checkpoint_sha256, known.format, known.precision) == (source.sha256, to, precision) and same_options
+def _require_precision(exporter: Exporter, to: str, precision: str, checkpoint: Path) -> None:
+    if precision in exporter.unsupported:
+        raise ConfigError(f"unsupported: {to} in {precision}: {exporter.unsupported[precision]}", f"harness export {checkpoint} --to {to}")
+    if precision not in exporter.precisions:
+        raise ConfigError(f"exporter {to} has no precision {precision!r}; it has {', '.join(exporter.precisions)}", f"harness export {checkpoint} --to {to}")
+
+
+def _export_context(
+    checkpoint: Path, source: Checkpoint, to: str, precision: str, settings: Mapping[str, Any], *, data: str | None, root: Path | None, **judging: Any
+) -> Context | None:
+    """What lies around an export; None where the data set that the model was trained on is not known here and none was named."""
+    from harness.support.export_data import Context
+
+    if data is None and source.dataset.name not in DATASETS.names():
+        return None
+    name, tiles = data_of(read_subject(checkpoint), data, root)
+    is_there = tiles is not None and (tiles / "index.json").is_file()
+    folder = artifact_folder(checkpoint, "onnx", "fp32")
+    base = read_artifact(folder) if to == "onnx" and precision != "fp32" and (folder / ARTIFACT_FILE).is_file() else None
+    is_base = base is not None and base.checkpoint_sha256 == source.sha256 and base.options.get("opset") == settings.get("opset")
+    return Context(
+        data=name or source.dataset.name,
+        root=tiles if is_there or precision != "fp32" else None,
+        checkpoint=checkpoint,
+        fp32_graph=folder / base.file if base is not None and is_base else None,
+        **judging,
+    )
+
+
+def _calibration(context: Context | None, source: Checkpoint, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The hash of the tiles that a calibration would use now, where it uses any."""
+    from harness.support.export_data import read_tiles
+
+    if context is None or "calibration_tiles" not in settings:
+        return {}
+    return {"calibration_sha256": read_tiles(context, source, "train", settings["calibration_tiles"]).sha256}
+
+
+def _is_same_export(known: Artifact, source: Checkpoint, form: str, precision: str, settings: Mapping[str, Any], context: Context | None) -> bool:
+    same_settings = all(known.options.get(name) == value for name, value in settings.items())
+    least = context.min_agreement if context else None
+    is_good = least is None or known.parity.get("argmax_agreement", 0.0) >= least
+    return (known.checkpoint_sha256, known.format, known.precision) == (source.sha256, form, precision) and same_settings and is_good
+
+
+def foreign_subject(
+    path: Path,
+    profile: DeploymentProfile,
+    *,
+    data: str | None = None,
+    shape: Sequence[str] = (),
+    layout: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+) -> tuple[Artifact, DeploymentProfile]:
+    """A model's file that was not made here as an artifact, and the profile at the batch and the size that it takes.
+
+    Raises ConfigError where the file leaves open what nothing here settles, DataError where the data set doesn't fit.
+    """
+    from harness.support.foreign import Wishes, foreign, shapes_from
+
+    if layout not in (None, "NCHW", "NHWC"):
+        raise ConfigError(f"a layout is NCHW or NHWC, got {layout!r}", "--layout NHWC")
+    spec = DATASETS.load(data) if data else None
+    wishes = Wishes(shapes_from(shape), layout, _numbers("--mean", mean), _numbers("--std", std), profile.input.tile, spec)
+    found = foreign(path, wishes)
+    size = {"batch": found.batch or profile.input.batch, "tile": found.tile or profile.input.tile}
+    return found.artifact, profile.model_copy(update={"input": profile.input.model_copy(update=size)})
+
+
+def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
+    try:
+        values = tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError as error:
+        raise ConfigError(f"{flag} is numbers with commas, got {text!r}", f"{flag} 123.7,116.3,103.5") from error
+    if flag == "--std" and not all(values):
+        raise ConfigError(f"{flag} divides, so none may be 0, got {text!r}")
+    return values
 
 
 def profile_cells(
@@ -138,15 +246,17 @@ def profile_cells(
     data: str | None = None,
     root: Path | None = None,
     reuse: bool = False,
+    layers: bool = False,
     command: str = "",
     progress: Progress = _silent,
 ) -> Iterator[tuple[Path, ProfileRecord, bool]]:
     """Profile cell by cell; each record is on disk before the next cell starts. Yields its path, the record and whether it is new.
 
-    `reuse` keeps a record of the same cell under the same profile with the same fingerprint.
+    `reuse` keeps a record of the same cell under the same profile with the same fingerprint. `layers` looks into each cell in a
+    process of its own and writes what it sees beside the record. A profile with `input.batches` gives a record per batch.
     """
     threads = profile.runtime.threads or available_cores()
-    dataset, folder = _data_of(plans[0].artifact, data, root)
+    dataset, folder = data_of(plans[0].artifact, data, root)
     known = _known_records(out) if reuse else {}
     work = Path(tempfile.mkdtemp(prefix="harness-"))
     try:
@@ -154,36 +264,65 @@ def profile_cells(
         why = "not among the probes" if "parity" not in profile.probes else ""
         for index, plan in enumerate(plans):
             progress(index, len(plans), plan.label)
-            job = _job(plan, profile, threads, dataset, folder, work)
             if "parity" in profile.probes and plan.backend == REFERENCE:
                 why = "this cell is the reference that others are compared with"
+            elif "parity" in profile.probes and plan.artifact.checkpoint.is_foreign:
+                why = "the model was not trained here, so there is no checkpoint to compare with"
             elif "parity" in profile.probes and reference is None and dataset:
                 reference, why = _reference_outputs(plans, plan, profile, threads, dataset, folder, work)
             is_reference = plan.backend == REFERENCE
-            job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why})
-            key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint)
-            if key in known:
-                yield *known[key], False
-                continue
-            record = record_of(job, plan.artifact, command)
-            yield write_record(out, record), record, True
-            if is_reference and job.outputs_folder.is_dir():
-                reference = job.outputs_folder
+            rates: list[float | None] = []
+            for batch in profile.input.batches or (profile.input.batch,):
+                sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
+                job = _job(plan, sized, threads, dataset, folder, work)
+                job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why})
+                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint)
+                if key in known:
+                    path, record, is_new = *known[key], False
+                else:
+                    record, is_new = record_of(job, plan.artifact, command, profile), True
+                    path = write_record(out, record)
+                    _keep_pictures(job, path)
+                if layers:
+                    _write_layers(job, plan, path, record)
+                yield path, record, is_new
+                if is_reference and reference is None and job.outputs_folder.is_dir():
+                    reference = job.outputs_folder
+                rates.append(rate_of(record))
+                if is_over(rates):
+                    break
         progress(len(plans), len(plans), "done")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _keep_pictures(job: Job, record: Path) -> None:
+    """Move the pictures of the worst tiles beside the record."""
+    if job.pictures_folder.is_dir():
+        shutil.copytree(job.pictures_folder, record.with_suffix(".tiles"), dirs_exist_ok=True)
+
+
+def _write_layers(job: Job, plan: CellPlan, path: Path, record: ProfileRecord) -> None:
+    """Look into a cell and write what was seen beside its record; why it can't be seen is written too, and the run goes on."""
+    from harness.profiling.layers import layers_path, view_of, write_view
+
+    try:
+        write_view(path, view_of(job, plan.artifact, record.id))
+    except MeasurementError as error:
+        write_atomic(layers_path(path).with_suffix(".txt"), f"no layers: {error.message}\n")
+
+
 def _job(plan: CellPlan, profile: DeploymentProfile, threads: int, dataset: str | None, folder: Path | None, work: Path) -> Job:
     return Job(
         folder=plan.folder,
+        artifact=plan.artifact if plan.artifact.checkpoint.is_foreign else None,
         backend=plan.backend,
         device=profile.runtime.device,
         threads=threads,
         profile=profile,
         dataset=dataset,
         data_root=folder,
-        work=work_folder(work, plan.backend, plan.artifact),
+        work=work_folder(work, plan.backend, plan.artifact) / f"batch-{profile.input.batch}",
     )
 
 
@@ -209,7 +348,8 @@ def _reference_outputs(
     if importlib.util.find_spec("torch") is None:
         return None, "torch, which computes the reference, is not installed"
     artifact = read_subject(home)
-    only_scores = profile.model_copy(update={"probes": ("accuracy",)})
+    plain = profile.runtime.model_copy(update={"options": {}})
+    only_scores = profile.model_copy(update={"probes": ("accuracy",), "runtime": plain})
     job = _job(CellPlan(home, artifact, REFERENCE), only_scores, threads, dataset, folder, work / "reference")
     job.work.mkdir(parents=True)
     write_examples(job, artifact)
@@ -217,9 +357,14 @@ def _reference_outputs(
     return (job.outputs_folder, "") if job.outputs_folder.is_dir() else (None, f"the reference could not be computed: {answer.failed}")
 
 
-def _data_of(artifact: Artifact, name: str | None, root: Path | None) -> tuple[str | None, Path | None]:
-    """The data set to score on and its folder; its bands and classes must be those of the checkpoint. Raises DataError."""
+def data_of(artifact: Artifact, name: str | None, root: Path | None) -> tuple[str | None, Path | None]:
+    """The data set to score on and its folder; its bands and classes must be those of the checkpoint. Raises DataError.
+
+    A model that was not trained here, or of whose training nobody named the data, has none unless one is named.
+    """
     checkpoint = artifact.checkpoint
+    if name is None and (checkpoint.is_foreign or checkpoint.dataset.name == UNKNOWN_DATA):
+        return None, None
     spec: DatasetSpec = DATASETS.load(name or checkpoint.dataset.name)
     if names_of(spec.bands) != names_of(checkpoint.bands):
         raise DataError(

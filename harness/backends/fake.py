@@ -66,6 +66,12 @@ class Fake:
     def unavailable(self, device: str = "cpu") -> str | None:
         return None if device == "cpu" else "the fake runtime has only a cpu"
 
+    def lacks(self, precision: str, device: str = "cpu") -> str | None:
+        return self.unavailable(device)
+
+    def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(options)
+
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
         clock = options.get("clock") or ManualClock()

@@ -8,33 +8,55 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
-from harness.core.errors import MeasurementError, UnavailableError
-from harness.core.ports import Session
+from harness.core.errors import ConfigError, MeasurementError, UnavailableError
+from harness.core.layers import Layer
+from harness.core.ports import Clock, Session
 from harness.core.registry import missing_package
+from harness.support.backend_options import chosen
 
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+#: `provider` "": the device's own. `arena`: keep freed memory for the next call. `cuda_graph`: replay the launches of the first calls.
+OPTIONS: Mapping[str, Any] = {
+    "graph_optimization": ("all", "extended", "basic", "disable"),
+    "arena": True,
+    "provider": ("", *PROVIDERS),
+    "cuda_graph": False,
+    "tf32": False,
+}
+_LEVELS = {"all": "ORT_ENABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "basic": "ORT_ENABLE_BASIC", "disable": "ORT_DISABLE_ALL"}
 
 
 class OnnxRuntimeSession:
-    """An inference session with inputs and outputs bound on the device."""
+    """An inference session with inputs and outputs bound on the device.
 
-    def __init__(self, session: onnxruntime.InferenceSession, device: str) -> None:
-        self._session, self._device = session, device
+    With `fixed` addresses, which CUDA graphs need, inputs are written where the first of their shape were, and outputs are kept.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, device: str, *, fixed: bool = False) -> None:
+        self._session, self._device, self._fixed = session, device, fixed
         self._binding = session.io_binding()
         self._kept: list[onnxruntime.OrtValue] = []
 
     def bind(self, inputs: Sequence[np.ndarray]) -> None:
         import onnxruntime
 
+        if self._fixed and [tuple(value.shape()) for value in self._kept] == [value.shape for value in inputs]:
+            for kept, value in zip(self._kept, inputs, strict=True):
+                kept.update_inplace(value)
+            return
         self._kept = [onnxruntime.OrtValue.ortvalue_from_numpy(value, self._device, 0) for value in inputs]
         for spec, value in zip(self._session.get_inputs(), self._kept, strict=True):
             self._binding.bind_ortvalue_input(spec.name, value)
         for output in self._session.get_outputs():
-            self._binding.bind_output(output.name, self._device)
+            if self._fixed:
+                shape = [inputs[0].shape[0], *output.shape[1:]]
+                self._binding.bind_ortvalue_output(output.name, _empty(shape, output.type, self._device))
+            else:
+                self._binding.bind_output(output.name, self._device)
 
     def run(self) -> None:
         self._session.run_with_iobinding(self._binding)
@@ -54,7 +76,20 @@ class OnnxRuntimeSession:
             "provider": self._session.get_providers()[0],
             "intra_op_threads": options.intra_op_num_threads,
             "graph_optimization": str(options.graph_optimization_level).rpartition(".")[2],
+            "arena": options.enable_cpu_mem_arena,
+            "provider_options": self._session.get_provider_options()[self._session.get_providers()[0]],
         }
+
+
+def _empty(shape: Sequence[int | str], kind: str, device: str) -> onnxruntime.OrtValue:
+    """Room for an output. Raises MeasurementError where a side but the batch is open."""
+    import numpy as np
+    import onnxruntime
+
+    open_sides = [side for side in shape if not isinstance(side, int)]
+    if open_sides or kind not in ("tensor(float)", "tensor(float16)"):
+        raise MeasurementError(f"a CUDA graph needs outputs of known shape and floats, got {kind} of {shape}", "runtime.options: {cuda_graph: false}")
+    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32 if kind == "tensor(float)" else np.float16, device, 0)
 
 
 class OnnxRuntime:
@@ -63,40 +98,92 @@ class OnnxRuntime:
     is_default = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            return missing_package("backend onnxruntime", error).__str__()
-        if PROVIDERS[device] not in onnxruntime.get_available_providers():
-            return f"onnxruntime {onnxruntime.__version__} has no {PROVIDERS[device]}; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
-        return None
+        return _missing_provider(device)
+
+    def lacks(self, precision: str, device: str = "cpu") -> str | None:
+        reason = self.unavailable(device)
+        if reason is None and precision == "bf16" and device == "cpu":
+            return "ONNX Runtime has no bfloat16 convolution on a CPU"
+        return reason
+
+    def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return chosen("onnxruntime", OPTIONS, options)
 
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
-        reason = self.unavailable(device)
+        settings = self.settings(options)
+        provider = settings["provider"] or device
+        _require_on(provider, device, settings)
+        reason = _missing_provider(provider)
         if reason:
             raise UnavailableError(reason, "harness doctor")
-        yield OnnxRuntimeSession(_open(folder / artifact.file, device, threads), device)
+        session = _open(folder / artifact.file, provider, threads, settings)
+        yield OnnxRuntimeSession(session, device, fixed=settings["cuda_graph"])
+
+    def layers(
+        self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
+        clock: Clock, work: Path,
+    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
+        """Time and FLOP per fused node, and how they were taken; the runtime's trace goes to `work`, its clock is its own."""
+        from harness.support.onnx_layers import SOURCE, layers_from_trace
+
+        settings = self.settings(options)
+        session = _open(folder / artifact.file, settings["provider"] or device, threads, settings, trace=work / "trace")
+        feed = {spec.name: value for spec, value in zip(session.get_inputs(), inputs, strict=True)}
+        for _ in range(runs + 1):
+            session.run(None, feed)
+        return layers_from_trace(Path(session.end_profiling()), folder / artifact.file, runs=runs), SOURCE
 
 
-def _open(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+def _missing_provider(provider: str) -> str | None:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        return str(missing_package("backend onnxruntime", error))
+    if PROVIDERS[provider] not in onnxruntime.get_available_providers():
+        return f"onnxruntime {onnxruntime.__version__} has no {PROVIDERS[provider]}; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+    return None
+
+
+def _require_on(provider: str, device: str, settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a provider or an option that belongs to the other device."""
+    if (provider == "cpu") != (device == "cpu"):
+        raise ConfigError(f"provider {provider} does not run on the device {device}", f"runtime: {{device: {'cpu' if provider == 'cpu' else 'cuda'}}}")
+    if settings["cuda_graph"] and device == "cpu":
+        raise ConfigError("cuda_graph needs a GPU, and this cell runs on the CPU", "runtime: {device: cuda}")
+
+
+def _open(path: Path, provider: str, threads: int, chosen_options: Mapping[str, Any], trace: Path | None = None) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
-    if device != "cpu":
+    if trace is not None:
+        settings.enable_profiling, settings.profile_file_prefix = True, str(trace)
+    settings.enable_cpu_mem_arena = chosen_options["arena"]
+    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[chosen_options["graph_optimization"]])
+    if provider != "cpu":
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    provider = PROVIDERS[device]
-    provider_options = {"use_tf32": "0"} if device == "cuda" else {}
     try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=[(provider, provider_options)])
+        session = onnxruntime.InferenceSession(str(path), settings, providers=_providers(provider, chosen_options))
     except Exception as error:
         raise MeasurementError(f"ONNX Runtime cannot open {path}: {error}", "export it again with `harness export`") from error
-    if session.get_providers()[0] != provider:
-        raise MeasurementError(f"asked for {provider}, ONNX Runtime would run {session.get_providers()[0]}", "harness doctor")
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise MeasurementError(f"asked for {PROVIDERS[provider]}, ONNX Runtime would run {session.get_providers()[0]}", "harness doctor")
     return session
+
+
+def _providers(provider: str, options: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The provider with its options; TensorRT leaves what it can't take to CUDA."""
+    graph = str(int(options["cuda_graph"]))
+    cuda = {"use_tf32": str(int(options["tf32"])), "enable_cuda_graph": graph}
+    if provider == "cuda":
+        return [(PROVIDERS["cuda"], cuda)]
+    if provider == "tensorrt":
+        return [(PROVIDERS["tensorrt"], {"trt_cuda_graph_enable": graph}), (PROVIDERS["cuda"], {"use_tf32": cuda["use_tf32"]})]
+    return [(PROVIDERS["cpu"], {})]
 
 
 BACKEND = OnnxRuntime()

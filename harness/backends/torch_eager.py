@@ -9,48 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
 from harness.core.errors import UnavailableError
-from harness.core.ports import Session
-from harness.core.registry import missing_package
+from harness.core.layers import Layer
+from harness.core.ports import Clock, Session
+from harness.support.backend_options import chosen
+from harness.support.torch_session import TorchSession, prepare_torch, torch_unavailable
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-
-class TorchSession:
-    """A network in eval mode on one device, in fp32, without TF32."""
-
-    def __init__(self, network: torch.nn.Module, device: str) -> None:
-        self._network, self._device = network, device
-        self._inputs: list[torch.Tensor] = []
-        self._output: torch.Tensor | None = None
-
-    def bind(self, inputs: Sequence[np.ndarray]) -> None:
-        import torch
-
-        self._inputs = [torch.from_numpy(value).to(self._device) for value in inputs]
-        self.sync()
-
-    def run(self) -> None:
-        import torch
-
-        with torch.inference_mode():
-            self._output = self._network(*self._inputs)
-
-    def sync(self) -> None:
-        if self._device == "cuda":
-            import torch
-
-            torch.cuda.synchronize()
-
-    def outputs(self) -> list[np.ndarray]:
-        assert self._output is not None, "outputs() before run()"
-        return [self._output.float().cpu().numpy()]
-
-    def facts(self) -> Mapping[str, Any]:
-        import torch
-
-        return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": self._device, "tf32": False}
+OPTIONS: Mapping[str, Any] = {"tf32": False}
 
 
 class TorchEager:
@@ -59,27 +26,39 @@ class TorchEager:
     is_default = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
-        try:
-            import torch
-        except ModuleNotFoundError as error:
-            return missing_package("backend torch_eager", error).__str__()
-        if device == "cuda" and not torch.cuda.is_available():
-            return f"torch {torch.__version__} sees no CUDA device; check the driver with nvidia-smi"
-        return None
+        return torch_unavailable("backend torch_eager", device)
+
+    def lacks(self, precision: str, device: str = "cpu") -> str | None:
+        return self.unavailable(device) or (None if precision == "fp32" else "it runs the trained checkpoint as it is, in fp32")
+
+    def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return chosen("torch_eager", OPTIONS, options)
 
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
         reason = self.unavailable(device)
         if reason:
             raise UnavailableError(reason, "harness doctor")
+        from harness.support.model import model_from_checkpoint
+
+        settings = self.settings(options)
+        prepare_torch(threads, tf32=settings["tf32"])
+        yield TorchSession(model_from_checkpoint(folder).to(device), device)
+
+    def layers(
+        self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
+        clock: Clock, work: Path,
+    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
+        """Time and FLOP per module, and how they were taken; `work` is not needed."""
         import torch
 
         from harness.support.model import model_from_checkpoint
+        from harness.support.torch_layers import SOURCE, layers
 
-        torch.set_num_threads(threads)
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        yield TorchSession(model_from_checkpoint(folder).to(device), device)
+        prepare_torch(threads, tf32=self.settings(options)["tf32"])
+        network = model_from_checkpoint(folder).to(device)
+        tensors = [torch.from_numpy(value).to(device) for value in inputs]
+        return layers(network, tensors, runs=runs, clock=clock, sync=torch.cuda.synchronize if device == "cuda" else lambda: None), SOURCE
 
 
 BACKEND = TorchEager()

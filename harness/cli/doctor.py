@@ -28,4 +28,18 @@ def _lines(findings) -> list[str]:  # type: ignore[no-untyped-def]
         "",
     ]
     lines += [f"{part.kind:<9} {part.name:<16} {part.device:<5} {'runs' if part.reason is None else part.reason}" for part in findings.parts]
+    lines += ["", *_matrix(findings.matrix)]
     return [*lines, "", *(f"{advice.kind}: {advice.message}; {advice.advice}" for advice in findings.advice)] if findings.advice else lines
+
+
+def _matrix(abilities) -> list[str]:  # type: ignore[no-untyped-def]
+    """Runtime and device by precision: runs, or the number of the reason below."""
+    precisions = list(dict.fromkeys(ability.precision for ability in abilities))
+    reasons: dict[str, int] = {}
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for ability in abilities:
+        said = "runs" if ability.reason is None else f"no ({reasons.setdefault(ability.reason, len(reasons) + 1)})"
+        rows.setdefault((ability.backend, ability.device), {})[ability.precision] = said
+    head = f"{'runtime':<16} {'device':<6} " + " ".join(f"{name:<12}" for name in precisions)
+    lines = [f"{backend:<16} {device:<6} " + " ".join(f"{row[name]:<12}" for name in precisions) for (backend, device), row in rows.items()]
+    return [line.rstrip() for line in (head, *lines)] + [f"({number}) {reason}" for reason, number in reasons.items()]

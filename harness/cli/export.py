@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
 
-from harness.cli.output import next_command, progress, remark, result
+from harness.cli.output import next_command, options_from, progress, remark, result
 
 
 def register(app: typer.Typer) -> None:
@@ -14,8 +15,17 @@ def register(app: typer.Typer) -> None:
     def export(
         checkpoint: Path,
         to: str = typer.Option("onnx", "--to", help="Target format; see `harness list exporters`."),
-        precision: str = typer.Option("fp32", "--precision"),
+        precision: str = typer.Option("fp32", "--precision", help="fp32, fp16, bf16, int8-dynamic or int8-static; see `harness doctor`."),
         opset: int | None = typer.Option(None, "--opset", help="ONNX opset, 20 or later (default 20)."),
+        calibration_tiles: int | None = typer.Option(None, "--calibration-tiles", help="int8-static: number of training tiles (default 32)."),
+        calibration_method: str | None = typer.Option(None, "--calibration-method", help="int8-static: minmax, entropy or percentile (default minmax)."),
+        per_channel: bool | None = typer.Option(None, "--per-channel/--per-tensor", help="int8: a scale per output channel of a weight (default), or one."),
+        activations: str | None = typer.Option(None, "--activations", help="int8-static: int8 (default; TensorRT takes it too) or uint8 (faster on old CPUs)."),
+        data: str | None = typer.Option(None, "--data", help="Data set to calibrate with and judge by (default: the one it was trained on)."),
+        root: Path | None = typer.Option(None, "--root", "--data-root", help="Folder of all data sets."),
+        val_tiles: int = typer.Option(32, "--val-tiles", min=1, help="Val tiles to judge by."),
+        min_agreement: float | None = typer.Option(None, "--min-agreement", min=0, max=1, help="Smallest share of pixels decided like the network."),
+        option: list[str] = typer.Option([], "--option", help="A setting of the exporter, NAME=VALUE, for example max_batch=16 for tensorrt. Repeatable."),
         out: Path | None = typer.Option(None, "--out", help="Artifact folder (default: CHECKPOINT/artifacts/FORMAT-PRECISION)."),
         force: bool = typer.Option(False, "--force", help="Export again even if this export exists."),
         json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -23,13 +33,42 @@ def register(app: typer.Typer) -> None:
         """Make a runnable artifact of a checkpoint; it exists only after its logits matched PyTorch's."""
         from harness.stages import export as stage
 
-        options = {} if opset is None else {"opset": opset}
+        given = {
+            "opset": opset,
+            "calibration_tiles": calibration_tiles,
+            "calibration_method": calibration_method,
+            "per_channel": per_channel,
+            "activations": activations,
+        }
+        options = {**options_from(option), **{name: value for name, value in given.items() if value is not None}}
         with progress("export") as report:
             report(0, 1, f"{checkpoint.name} to {to} {precision}")
-            folder, artifact, is_new = stage(checkpoint, to=to, precision=precision, out=out, options=options, force=force)
+            folder, artifact, is_new = stage(
+                checkpoint,
+                to=to,
+                precision=precision,
+                out=out,
+                options=options,
+                force=force,
+                data=data,
+                root=root,
+                val_tiles=val_tiles,
+                min_agreement=min_agreement,
+            )
         if not is_new:
             remark("this export exists already; --force makes it again")
-        parity = artifact.parity.get("max_relative_error")
-        facts = f"{artifact.format} {artifact.precision}, {artifact.size / 1e6:.1f} MB" + ("" if parity is None else f", parity {parity:.1e} relative")
+        facts = f"{artifact.format} {artifact.precision}, {artifact.size / 1e6:.1f} MB{_judgment(artifact.parity)}"
         result({"path": folder, "new": is_new, **artifact.model_dump(mode="json", exclude={"checkpoint"})}, json, [f"{folder}  ({facts})"])
         next_command(f"harness profile {checkpoint}")
+
+
+def _judgment(parity: Mapping[str, float]) -> str:
+    """How near the artifact is to the network, in words."""
+    said = []
+    if "max_relative_error" in parity:
+        said.append(f"parity {parity['max_relative_error']:.1e} relative")
+    if "argmax_agreement" in parity:
+        said.append(f"decides alike on {parity['argmax_agreement']:.2%} of val pixels")
+    if "miou_drop" in parity:
+        said.append(f"val mIoU {0.0 - 100 * parity['miou_drop']:+.2f} points")
+    return "".join(f", {words}" for words in said)

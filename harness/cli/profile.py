@@ -8,7 +8,9 @@ from pathlib import Path
 
 import typer
 
+from harness.cli.layers import layer_facts, layer_lines
 from harness.cli.output import next_command, progress, remark, result
+from harness.cli.profile_options import changed, knees
 
 RECORDS = Path("bench_results/records")
 
@@ -16,31 +18,54 @@ RECORDS = Path("bench_results/records")
 def register(app: typer.Typer) -> None:
     @app.command(epilog="Example: harness profile runs/unet+unet--synthetic--scratch--seed0 --backends torch_eager,onnxruntime")
     def profile(
-        subject: Path = typer.Argument(help="A checkpoint folder (stands for the artifacts exported under it too) or an artifact folder."),
+        subject: Path = typer.Argument(help="A checkpoint folder (with the artifacts under it), an artifact folder, or any .onnx or .pt2 file."),
         profile: str = typer.Option("cpu-default", "--profile", help="A profile's YAML file, or the name of a shipped one."),
         backends: str | None = typer.Option(None, "--backends", help="Comma-separated; default: all that can run the subject here."),
         data: str | None = typer.Option(None, "--data", help="Data set to score on (default: the one it was trained on)."),
+        shape: list[str] = typer.Option([], "--shape", help="Of a file's input, where it leaves sides open: image=1x3x224x224. Repeat for more inputs."),
+        layout: str | None = typer.Option(None, "--layout", help="Of a file's image input: NCHW or NHWC (default: seen from its shape)."),
+        mean: str | None = typer.Option(None, "--mean", help="Subtracted from a file's input, where its graph doesn't: one number, or one per band."),
+        std: str | None = typer.Option(None, "--std", help="Divides a file's input after --mean: one number, or one per band."),
         root: Path | None = typer.Option(None, "--root", help="Folder of all data sets."),
         out: Path = typer.Option(RECORDS, "--out", help="Folder of records."),
+        batches: str | None = typer.Option(None, "--batches", help="1,2,4,8: a record per batch, until memory or the throughput's growth ends."),
+        probes: str | None = typer.Option(None, "--probes", help="Comma-separated, instead of the profile's: see `harness list probes`."),
+        layers: bool = typer.Option(False, "--layers", help="Look into each cell by layer, in a run of its own; written beside the record."),
         reuse: bool = typer.Option(False, "--reuse", help="Keep records of the same cell, profile and machine; measure only what is missing."),
         json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
         """Measure latency, memory, FLOPs, size, accuracy and parity of an artifact, each runtime in its own process."""
         from harness.core.deployment import read_profile
+        from harness.core.errors import ConfigError
         from harness.profiling.plan import plan_cells
-        from harness.stages import profile_cells
+        from harness.stages import foreign_subject, profile_cells
 
-        settings = read_profile(profile)
-        plans, left_out = plan_cells(subject, settings, backends.split(",") if backends else None)
+        settings = changed(read_profile(profile), batches=batches, probes=probes)
+        foreign = None
+        if subject.suffix in {".onnx", ".pt2"} and not subject.is_dir():
+            foreign, settings = foreign_subject(subject, settings, data=data, shape=shape, layout=layout, mean=mean, std=std)
+        elif shape or layout or mean or std:
+            raise ConfigError("--shape, --layout, --mean and --std are for a model's file; a folder says them itself", f"harness profile {subject}")
+        if foreign and foreign.inputs and foreign.inputs[0].shape and isinstance(foreign.inputs[0].shape[0], int) and batches:
+            raise ConfigError(f"{subject.name} is fixed to batch {foreign.inputs[0].shape[0]}", "omit --batches")
+        plans, left_out = plan_cells(subject, settings, backends.split(",") if backends else None, foreign)
         for reason in left_out:
             remark(f"left out: {reason}")
         written = []
         with progress("profile") as report:
             command = shlex.join(["harness", *sys.argv[1:]])
-            for path, record, is_new in profile_cells(plans, settings, out=out, data=data, root=root, reuse=reuse, command=command, progress=report):
+            cells = profile_cells(plans, settings, out=out, data=data, root=root, reuse=reuse, layers=layers, command=command, progress=report)
+            for path, record, is_new in cells:
                 written.append((path, record, is_new))
         lines = [line for path, record, is_new in written for line in _lines(path, record, is_new)]
-        result([{"path": path, "new": is_new, **record.model_dump(mode="json")} for path, record, is_new in written], json, lines)
+        rows = [{"path": path, "new": is_new, **record.model_dump(mode="json")} for path, record, is_new in written]
+        if layers:
+            for row, (path, _, _) in zip(rows, written, strict=True):
+                lines += layer_lines(path)
+                row["layers"] = layer_facts(path)
+        for label, knee in knees([record for _, record, _ in written] if settings.input.batches else []).items():
+            lines.append(f"{label}: {knee}")
+        result(rows, json, lines)
         next_command(f"harness table --records {out}")
 
 

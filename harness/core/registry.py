@@ -16,7 +16,7 @@ from harness.core.errors import ConfigError, UnavailableError, UnknownNameError
 EXTRA_OF_MODULE = {
     "torch": "train", "timm": "train", "lightning": "train", "torchvision": "train", "safetensors": "train", "torchmetrics": "train",
     "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx", "rasterio": "data", "PIL": "data", "fvcore": "train",
-    "matplotlib": "plot", "pandas": "plot", "pynvml": "gpu", "tensorrt": "gpu", "openvino": "openvino",
+    "matplotlib": "plot", "pandas": "plot", "pynvml": "gpu", "tensorrt": "tensorrt", "openvino": "openvino",
     "torchgeo": "zoo", "terratorch": "zoo", "open_clip": "zoo", "segmentation_models_pytorch": "zoo",
 }  # fmt: skip
 

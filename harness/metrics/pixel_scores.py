@@ -1,4 +1,4 @@
-"""Pixel accuracy and macro F1 of the whole split."""
+"""Pixel accuracy and macro F1 of the whole split, with intervals from resampling regions."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import confusion, f1_per_class, mean_over_present, named
+from harness.support.confusion import bootstrap, confusion, f1_per_class, macro_f1, mean_over_present, named, pixel_accuracy
 
 
 class _Accumulator:
     def __init__(self, classes: Sequence[str], ignore_index: int | None) -> None:
         self._classes, self._ignore = tuple(classes), ignore_index
-        self._total = np.zeros((len(classes), len(classes)), np.int64)
+        self._by_region: dict[str, np.ndarray] = {}
 
     def update(self, logits: np.ndarray, mask: np.ndarray, region: str) -> None:
-        self._total += confusion(logits.argmax(0), mask, len(self._classes), self._ignore)
+        counts = confusion(logits.argmax(0), mask, len(self._classes), self._ignore)
+        self._by_region[region] = self._by_region.get(region, 0) + counts
 
     def result(self) -> Iterable[Measurement]:
-        pixels = int(self._total.sum())
+        regions = [self._by_region[name] for name in sorted(self._by_region)]
+        total = np.sum(regions, axis=0)
+        pixels = int(total.sum())
         if not pixels:
             return
-        yield Measurement(quantity="pixel_accuracy", samples=(float(np.trace(self._total) / pixels),), detail={"pixels": pixels})
-        f1 = f1_per_class(self._total)
-        yield Measurement(quantity="macro_f1", samples=(float(mean_over_present(f1)),), detail={"per_class": dict(named(self._classes, f1))})
+        yield Measurement(
+            quantity="pixel_accuracy", samples=(float(pixel_accuracy(total)),), bounds=bootstrap(regions, pixel_accuracy), detail={"pixels": pixels}
+        )
+        yield Measurement(
+            quantity="macro_f1",
+            samples=(macro_f1(total),),
+            bounds=bootstrap(regions, lambda matrices: mean_over_present(f1_per_class(matrices))),
+            detail={"per_class": dict(named(self._classes, f1_per_class(total)))},
+        )
 
 
 class PixelScores:

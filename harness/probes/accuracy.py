@@ -11,8 +11,10 @@ from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
 from harness.core.registry import METRICS
 from harness.support.confusion import confusion, miou
+from harness.support.layout import gives_class_indices
 
-QUANTITIES = ("miou", "miou_per_image", "pixel_accuracy", "macro_f1")
+QUANTITIES = ("miou", "miou_per_image", "pixel_accuracy", "macro_f1", "boundary_iou", "calibration_error")
+NO_CONFIDENCE = "the model gives class indices, so how sure it is can't be known"
 
 
 class Accuracy:
@@ -39,7 +41,9 @@ class Accuracy:
         extra["baselines"] = {name: miou(matrix) for name, matrix in scored.items()}
         results = {outcome.quantity: outcome for metric in metrics for outcome in metric.result()}
         for name in QUANTITIES:
-            if name in results:
+            if name == "calibration_error" and gives_class_indices(subject.artifact):
+                yield Missing(quantity=name, why="unsupported", reason=NO_CONFIDENCE)
+            elif name in results:
                 yield results[name].model_copy(update={"detail": {**results[name].detail, **extra}})
             else:
                 yield Missing(quantity=name, why="failed", reason="no labeled pixel in the split")

@@ -45,6 +45,9 @@ class Flops:
             by_operator = flops_of_onnx(subject.folder / subject.artifact.file, subject.artifact.inputs)
         except HarnessError as error:
             return Missing(quantity="graph_flops", why="failed", reason=error.message)
+        first = subject.artifact.inputs[0].shape if subject.artifact.inputs else ()
+        batch = first[0] if first and isinstance(first[0], int) else 1  # counted at the batch that the file is fixed to
+        by_operator = {name: count // batch for name, count in by_operator.items()}
         return Measurement(quantity="graph_flops", samples=(float(sum(by_operator.values())),), detail={"by_operator": by_operator})
 
     def _forward(self, counters: dict[str, float]) -> Measurement | Missing:

@@ -1,16 +1,24 @@
-"""Time of one synchronous call, warm, over real tiles; and what the first call and loading cost, apart."""
+"""Time of one synchronous call, warm, over real tiles; what the first call and loading cost, apart; and calls launched in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from harness.core.errors import MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
+from harness.support.layout import image_side, logits_from
 from harness.support.sampling import sample, timed, warm_up
+
+#: Calls that are launched before one wait, for the pipelined throughput.
+QUEUED = 8
 
 
 class Latency:
-    quantities = ("latency", "end_to_end_latency", "throughput", "first_call", "load_time")
+    quantities = ("latency", "end_to_end_latency", "throughput", "area_throughput", "pipelined_throughput", "first_call", "load_time")
 
     def measure(self, subject: Subject) -> Iterable[Measurement | Missing]:
         calls, sampling, clock = _Calls(subject), subject.profile.sampling, subject.clock
@@ -18,12 +26,15 @@ class Latency:
         yield Measurement(quantity="load_time", samples=(subject.load_seconds,))
         calls.bind_next()
         yield Measurement(quantity="first_call", samples=(timed(calls.compute, clock),))
+        _require_numbers(subject.session.outputs())
         warmup = warm_up(calls.compute, sampling, clock, before=calls.bind_next)
         samples = sample(calls.compute, sampling, clock, before=calls.bind_next)
-        subject.timed = (calls.batch, subject.session.outputs()[0])
+        if subject.dataset is not None:
+            subject.timed = (calls.batch, logits_from(subject.session.outputs(), subject.artifact, calls.side))
         yield Measurement(quantity="latency", samples=tuple(samples), warmup=tuple(warmup), detail=detail)
-        yield Measurement(quantity="throughput", samples=tuple(calls.pixels / seconds for seconds in samples), detail={"pixels_per_call": calls.pixels})
+        yield from _rates(subject, calls.pixels, samples)
         yield Measurement(quantity="end_to_end_latency", samples=tuple(sample(calls.whole, sampling, clock)), detail=detail)
+        yield _pipelined(subject, calls)
 
 
 class _Calls:
@@ -32,7 +43,8 @@ class _Calls:
     def __init__(self, subject: Subject) -> None:
         self._session, self._batches = subject.session, subject.examples()
         self.shape = self._batches[0][0].shape
-        self.pixels = int(self.shape[0] * self.shape[-2] * self.shape[-1])
+        self.side = image_side(self._batches[0][0], subject.artifact)
+        self.pixels = self.shape[0] * math.prod(self.side) if self.shape else 0
         self.batch = -1
 
     def bind_next(self) -> None:
@@ -43,10 +55,48 @@ class _Calls:
         self._session.run()
         self._session.sync()
 
+    def queue(self) -> None:
+        for _ in range(QUEUED):
+            self._session.run()
+        self._session.sync()
+
     def whole(self) -> None:
         self.bind_next()
         self.compute()
         self._session.outputs()
+
+
+def _require_numbers(outputs: Sequence[np.ndarray]) -> None:
+    """Raises MeasurementError for NaN: a model that computes nothing is not timed (fast but wrong must not pass)."""
+    broken = sum(int(np.isnan(output).sum()) for output in outputs if np.issubdtype(output.dtype, np.floating))
+    if broken:
+        raise MeasurementError(f"{broken} of {sum(output.size for output in outputs)} output values are NaN, so its time says nothing", "look at the weights")
+
+
+def _rates(subject: Subject, pixels: int, seconds: Sequence[float]) -> Iterable[Measurement | Missing]:
+    """Pixels and, where the data set says how large one is, square kilometers per second."""
+    if not pixels:
+        yield Missing(quantity="throughput", why="unsupported", reason="the input is no image")
+        yield Missing(quantity="area_throughput", why="unsupported", reason="the input is no image")
+        return
+    yield Measurement(quantity="throughput", samples=tuple(pixels / value for value in seconds), detail={"pixels_per_call": pixels})
+    gsd = subject.dataset.gsd_m if subject.dataset is not None else None
+    if gsd is None:
+        reason = f"{subject.dataset.name} does not say how many meters a pixel covers" if subject.dataset else "random inputs have no ground sampling distance"
+        yield Missing(quantity="area_throughput", why="unsupported", reason=reason)
+        return
+    area = pixels * gsd**2 / 1e6
+    yield Measurement(quantity="area_throughput", samples=tuple(area / value for value in seconds), detail={"gsd_m": gsd, "km2_per_call": area})
+
+
+def _pipelined(subject: Subject, calls: _Calls) -> Measurement | Missing:
+    if not calls.pixels:
+        return Missing(quantity="pipelined_throughput", why="unsupported", reason="the input is no image")
+    sampling = subject.profile.sampling
+    short = sampling.model_copy(update={"min_runs": 6, "min_seconds": sampling.min_seconds / 3, "max_seconds": sampling.max_seconds / 3})
+    seconds = sample(calls.queue, short, subject.clock, before=calls.bind_next)
+    rates = tuple(QUEUED * calls.pixels / value for value in seconds)
+    return Measurement(quantity="pipelined_throughput", samples=rates, detail={"calls_per_wait": QUEUED})
 
 
 PROBE = Latency()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from harness.core.deployment import PROBES as ORDER
+from harness.core.deployment import MORE_PROBES
+from harness.core.deployment import PROBES as FIRST
 from harness.core.errors import HarnessError, MeasurementError
 from harness.core.files import read_value, write_value
-from harness.core.measurement import Missing, Outcome
+from harness.core.measurement import Measurement, Missing, Outcome
 from harness.core.ports import Probe
 from harness.core.registry import PROBES
+from harness.profiling.isolate import end_with_parent
 from harness.profiling.job import Answer, Job
 from harness.profiling.stability import advice_on
 from harness.profiling.subject import OpenSubject, opened
@@ -23,12 +26,18 @@ def measure(job: Job) -> Answer:
     """
     with opened(job) as subject:
         answer = Answer(facts=dict(subject.session.facts()), example_source=subject.example_source)
-        for name in ORDER:
-            if name in job.profile.probes:
-                outcomes = (*answer.outcomes, *ask(PROBES.load(name), subject))
-                answer = answer.model_copy(update={"outcomes": outcomes, "warnings": advice_on(outcomes)})
-                write_value(job.answer_file, answer)
+        for name in in_order(job.profile.probes):
+            outcomes = (*answer.outcomes, *ask(PROBES.load(name), subject))
+            subject.known = {outcome.quantity: outcome for outcome in outcomes if isinstance(outcome, Measurement)}
+            answer = answer.model_copy(update={"outcomes": outcomes, "warnings": advice_on(outcomes)})
+            write_value(job.answer_file, answer)
     return answer
+
+
+def in_order(probes: Iterable[str]) -> list[str]:
+    """The probes in the order in which they run: latency on a fresh process first, those of other packages last."""
+    order = [*FIRST, *MORE_PROBES]
+    return sorted(probes, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def ask(probe: Probe, subject: OpenSubject) -> list[Outcome]:
@@ -49,6 +58,7 @@ def unanswered(probe: Probe, outcomes: list[Outcome], reason: str) -> list[Outco
 
 
 def main(argv: list[str]) -> int:
+    end_with_parent()
     job = read_value(Path(argv[0]), Job, MeasurementError)
     try:
         measure(job)

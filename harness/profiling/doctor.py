@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.core.errors import UnavailableError
+from harness.core.ports import Backend
 from harness.core.record import Advice, Environment
 from harness.core.registry import BACKENDS, EXPORTERS
 from harness.core.specs import Value
@@ -23,9 +24,23 @@ class Part(Value):
     reason: str | None = None
 
 
+#: In the order of the matrix.
+PRECISIONS = ("fp32", "fp16", "bf16", "int8-dynamic", "int8-static")
+
+
+class Ability(Value):
+    """A runtime on a device in a precision; `reason` None: it runs here."""
+
+    backend: str
+    device: str
+    precision: str
+    reason: str | None = None
+
+
 class Findings(Value):
     environment: Environment
     parts: tuple[Part, ...]
+    matrix: tuple[Ability, ...]
     advice: tuple[Advice, ...]
 
 
@@ -33,6 +48,7 @@ def examine(progress: Callable[[int, int, str], None]) -> Findings:
     """Try every backend and exporter, and look at the machine."""
     names = [(BACKENDS, name) for name in BACKENDS.names()] + [(EXPORTERS, name) for name in EXPORTERS.names()]
     parts: list[Part] = []
+    matrix: list[Ability] = []
     for done, (kind, name) in enumerate(names):
         progress(done, len(names), f"{kind.word} {name}")
         try:
@@ -44,8 +60,17 @@ def examine(progress: Callable[[int, int, str], None]) -> Findings:
             parts.append(Part(kind=kind.word, name=name, reason=plugin.unavailable()))
         else:
             parts += [Part(kind=kind.word, name=name, device=device, reason=plugin.unavailable(device)) for device in plugin.devices]
+            matrix += _abilities(name, plugin)
     here = environment(available_cores())
-    return Findings(environment=here, parts=tuple(parts), advice=advice_on(here))
+    return Findings(environment=here, parts=tuple(parts), matrix=tuple(matrix), advice=advice_on(here))
+
+
+def _abilities(name: str, backend: Backend) -> list[Ability]:
+    return [
+        Ability(backend=name, device=device, precision=precision, reason=backend.lacks(precision, device))
+        for device in backend.devices
+        for precision in PRECISIONS
+    ]
 
 
 def advice_on(here: Environment) -> tuple[Advice, ...]:
@@ -56,6 +81,9 @@ def advice_on(here: Environment) -> tuple[Advice, ...]:
         advice.append(Advice(kind="busy", message=message, advice="stop other programs before profiling"))
     if here.load.get("steal_percent", 0.0) > 1:
         advice.append(Advice(kind="steal", message=f"the host takes {here.load['steal_percent']:.0f} % of the cores away", advice="use a dedicated machine"))
+    if here.load.get("gpu_processes", 0) > 0:
+        message = f"{here.load['gpu_processes']:.0f} processes compute on the GPU"
+        advice.append(Advice(kind="gpu shared", message=message, advice="end them: nvidia-smi lists them"))
     governor = _governor()
     if governor not in (None, "performance"):
         advice.append(Advice(kind="governor", message=f"the clock governor is {governor}", advice="sudo cpupower frequency-set -g performance"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,15 +16,16 @@ from harness.profiling.job import Answer, Job
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 GRACE_SECONDS = 5
+PR_SET_PDEATHSIG = 1
 
 
-def run_job(job: Job) -> Answer:
+def run_job(job: Job, module: str = "harness.profiling.child") -> Answer:
     """Measure a cell in a fresh process and wait for it without spinning. What it measured before it died is kept, with why it died."""
     job.work.mkdir(parents=True, exist_ok=True)
     job_file = write_value(job.work / "job.json", job)
     with (job.work / "stderr.txt").open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.profiling.child", str(job_file)],
+            [sys.executable, "-m", module, str(job_file)],
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
@@ -44,6 +46,13 @@ def run_job(job: Job) -> Answer:
 
 def _environment(job: Job) -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(job.threads)), "PYTHONUNBUFFERED": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+
+
+def end_with_parent() -> None:
+    """When the process that started this one is killed, the kernel shall end this one too (prctl(2), PR_SET_PDEATHSIG); Linux only."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _offer_to_the_kernel(pid: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.core.artifact import Artifact
 from harness.core.deployment import DeploymentProfile
 from harness.core.measurement import Outcome
 from harness.core.record import Advice
@@ -14,10 +15,13 @@ from harness.core.specs import Value
 class Job(Value):
     """One cell: an artifact on a backend under a profile. Paths are absolute.
 
+    `artifact` None: it is described in `folder`; a model that was not made here is described by `artifact`.
+
     `work` is the folder for this cell's inputs and outputs; `reference` holds the logits of the checkpoint on torch_eager.
     """
 
     folder: Path
+    artifact: Artifact | None = None
     backend: str
     device: str
     threads: int
@@ -35,6 +39,14 @@ class Job(Value):
     @property
     def inputs_file(self) -> Path:
         return self.work / "inputs.npy"
+
+    def foreign_inputs_file(self, index: int) -> Path:
+        """Values of one input of a model that is fed random numbers: all batches, stacked."""
+        return self.work / f"inputs-{index}.npy"
+
+    @property
+    def pictures_folder(self) -> Path:
+        return self.work / "pictures"
 
     @property
     def outputs_folder(self) -> Path:

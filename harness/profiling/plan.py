@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import CheckpointError, ConfigError, UnavailableError
-from harness.core.registry import BACKENDS
+from harness.core.registry import BACKENDS, EXPORTERS
 
 #: The backend whose fp32 logits on the checkpoint are the reference for parity.
 REFERENCE = "torch_eager"
@@ -28,37 +28,54 @@ class CellPlan:
         return f"{self.artifact.checkpoint.model} on {self.backend} ({self.artifact.format} {self.artifact.precision})"
 
 
-def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str] | None) -> tuple[list[CellPlan], list[str]]:
+def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str] | None, foreign: Artifact | None = None) -> tuple[list[CellPlan], list[str]]:
     """The cells to profile, the reference first, and why others are left out.
 
-    A checkpoint stands for itself and for every artifact exported under it. Raises UnavailableError when a backend that was named
-    can't run, ConfigError when nothing fits.
+    A checkpoint stands for itself and for every artifact exported under it; `foreign` describes a model's file that was not made
+    here. Raises UnavailableError when a backend that was named can't run, ConfigError when nothing fits or a runtime option is wrong.
     """
-    folders = [subject]
-    if (subject / CHECKPOINT_FILE).is_file():
-        folders += sorted(file.parent for file in (subject / "artifacts").glob(f"*/{ARTIFACT_FILE}"))
-    artifacts = [(folder.resolve(), read_subject(folder)) for folder in folders]
+    artifacts = [(subject.resolve().parent, foreign)] if foreign else _artifacts(subject)
     named = list(backends) if backends else ([profile.runtime.backend] if profile.runtime.backend else None)
     plans: list[CellPlan] = []
     left_out: list[str] = []
+    unused: list[str] = []
+    device = profile.runtime.device
     for name in named or [name for name in BACKENDS.names() if BACKENDS.load(name).is_default]:
         backend = BACKENDS.load(name)
-        formats = " or ".join(backend.formats)
-        fitting = [(folder, artifact) for folder, artifact in artifacts if artifact.format in backend.formats and _is_wanted(artifact, profile)]
-        reason = backend.unavailable(profile.runtime.device) if profile.runtime.device in backend.devices else f"no {profile.runtime.device} support"
+        # One that was not asked for takes what was exported for it, not all that it can read.
+        formats = backend.formats if named or foreign else backend.formats[:1]
+        fitting = [(folder, artifact) for folder, artifact in artifacts if artifact.format in formats and _is_wanted(artifact, profile)]
+        reason = backend.unavailable(device) if device in backend.devices else f"no {device} support"
         if reason and named:
             raise UnavailableError(f"backend {name}: {reason}", "harness doctor")
         if reason:
-            left_out.append(f"{name}: {reason}")
+            (left_out if fitting else unused).append(f"{name}: {reason}")
         elif not fitting and named:
-            raise ConfigError(f"backend {name} runs {formats}, and {subject} has none", f"harness export {subject} --to {backend.formats[0]}")
-        elif not fitting:
-            left_out.append(f"{name}: no {formats} under {subject}; harness export {subject} --to {backend.formats[0]}")
-        else:
-            plans += [CellPlan(folder, artifact, name) for folder, artifact in fitting]
+            raise ConfigError(f"backend {name} runs {' or '.join(formats)}, and {subject} has none", _how_to_export(subject, formats[0]))
+        elif not fitting and not foreign and _how_to_export(subject, formats[0]):
+            left_out.append(f"{name}: no {formats[0]} under {subject}; {_how_to_export(subject, formats[0])}")
+        elif fitting:
+            backend.settings(profile.runtime.options)
+            cells = [CellPlan(folder, artifact, name) for folder, artifact in fitting]
+            lacking = [None if foreign else backend.lacks(cell.artifact.precision, device) for cell in cells]
+            plans += [cell for cell, lack in zip(cells, lacking, strict=True) if not lack]
+            left_out += [f"{cell.label}: unsupported: {lack}" for cell, lack in zip(cells, lacking, strict=True) if lack]
     if not plans:
-        raise ConfigError(f"nothing to profile in {subject}: {'; '.join(left_out)}", "harness doctor")
+        raise ConfigError(f"nothing to profile in {subject}: {'; '.join([*left_out, *unused])}", "harness doctor")
     return sorted(plans, key=lambda plan: plan.backend != REFERENCE), left_out
+
+
+def _how_to_export(subject: Path, form: str) -> str:
+    """The command that makes an artifact of the format, "" where no exporter does."""
+    makers = [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == form]
+    return f"harness export {subject} --to {makers[0]}" if makers else ""
+
+
+def _artifacts(subject: Path) -> list[tuple[Path, Artifact]]:
+    folders = [subject]
+    if (subject / CHECKPOINT_FILE).is_file():
+        folders += sorted(file.parent for file in (subject / "artifacts").glob(f"*/{ARTIFACT_FILE}"))
+    return [(folder.resolve(), read_subject(folder)) for folder in folders]
 
 
 def _is_wanted(artifact: Artifact, profile: DeploymentProfile) -> bool:

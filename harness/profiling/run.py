@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 import harness
 from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
-from harness.core.errors import DataError, HarnessError
+from harness.core.errors import DataError, HarnessError, MeasurementError
 from harness.core.measurement import Missing, Outcome
 from harness.core.record import Cell, ProfileRecord
 from harness.core.registry import DATASETS, PROBES
@@ -19,17 +21,27 @@ from harness.profiling.environment import environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Answer, Job
 from harness.support.clock import utc_now
+from harness.support.layout import random_input
 from harness.support.windows import padded
 
 #: Timed calls take turns over this many batches of real tiles.
 EXAMPLE_BATCHES = 4
+#: Random inputs take no more memory than this, one batch apart.
+EXAMPLE_BYTES = 2**28
 
 
-def record_of(job: Job, artifact: Artifact, command: str = "") -> ProfileRecord:
-    """Measure one cell, in its own process unless the profile says otherwise. Every quantity asked for is measured or Missing."""
+def record_of(job: Job, artifact: Artifact, command: str = "", declared: DeploymentProfile | None = None) -> ProfileRecord:
+    """Measure one cell, in its own process unless the profile says otherwise. Every quantity asked for is measured or Missing.
+
+    `declared`: the profile that the record shall name, where the job's differs by the batch of a sweep.
+    """
+    declared = declared or job.profile
     job.work.mkdir(parents=True, exist_ok=True)
-    write_examples(job, artifact)
-    answer = run_job(job) if job.profile.sampling.isolate else _in_this_process(job)
+    try:
+        write_examples(job, artifact)
+        answer = run_job(job) if job.profile.sampling.isolate else _in_this_process(job)
+    except MeasurementError as error:
+        answer = Answer(failed=error.message)
     return ProfileRecord(
         id=uuid.uuid4().hex,
         created=utc_now(),
@@ -38,8 +50,8 @@ def record_of(job: Job, artifact: Artifact, command: str = "") -> ProfileRecord:
         cell=cell_of(job, artifact),
         checkpoint=artifact.checkpoint,
         environment=environment(job.threads),
-        profile=job.profile,
-        profile_sha256=job.profile.sha256,
+        profile=declared,
+        profile_sha256=declared.sha256,
         data=_data_of(job, artifact),
         outcomes=(*answer.outcomes, *_unanswered(job.profile, answer)),
         warnings=answer.warnings,
@@ -77,6 +89,9 @@ def tile_size(profile: DeploymentProfile, artifact: Artifact) -> int:
 def write_examples(job: Job, artifact: Artifact) -> None:
     """Write the inputs of timed calls for the child, so that reading rasters is not part of its memory: first windows of the split's tiles."""
     count = job.profile.input.batch * EXAMPLE_BATCHES
+    if artifact.checkpoint.is_foreign and job.dataset is None:
+        _write_random(job, artifact)
+        return
     if job.dataset is None or job.data_root is None:
         shape = (count, len(artifact.checkpoint.bands), *[tile_size(job.profile, artifact)] * 2)
         random = np.random.default_rng(0).normal(size=shape)
@@ -89,6 +104,19 @@ def write_examples(job: Job, artifact: Artifact) -> None:
         raise DataError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")
     size = tile_size(job.profile, artifact)
     np.save(job.inputs_file, np.stack([padded(source[index].image, size)[:, :size, :size] for index in range(min(count, usable))]))
+
+
+def _write_random(job: Job, artifact: Artifact) -> None:
+    """Random values for every input of a model that was not made here. Raises MeasurementError where they can't fit into memory."""
+    sides = [[side if isinstance(side, int) else job.profile.input.batch for side in spec.shape] for spec in artifact.inputs]
+    size = sum(math.prod(shape) * np.dtype(spec.dtype).itemsize for shape, spec in zip(sides, artifact.inputs, strict=True))
+    free = psutil.virtual_memory().available
+    if size > free / 4:
+        raise MeasurementError(f"one batch of inputs takes {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free")
+    batches = max(1, min(EXAMPLE_BATCHES, EXAMPLE_BYTES // max(size, 1)))
+    for index, spec in enumerate(artifact.inputs):
+        values = [random_input(spec, job.profile.input.batch, seed=EXAMPLE_BATCHES * index + batch) for batch in range(batches)]
+        np.save(job.foreign_inputs_file(index), np.stack(values))
 
 
 def _in_this_process(job: Job) -> Answer:

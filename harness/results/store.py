@@ -40,7 +40,7 @@ class Records:
 def record_path(folder: Path, record: ProfileRecord) -> Path:
     """Where a record lies in `folder`."""
     name = f"{record.profile.name}--{record.created[:10]}-{record.id[:8]}.json"
-    return folder / _safe(record.environment.machine) / _safe(record.cell.subject) / _safe(name)
+    return folder / safe_name(record.environment.machine) / safe_name(record.cell.subject) / safe_name(name)
 
 
 def write_record(folder: Path, record: ProfileRecord) -> Path:
@@ -140,6 +140,6 @@ def record_files(folder: Path) -> Iterator[Path]:
                 yield Path(f"{place}/{name}")
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A file name without separators that can't climb out of its folder."""
     return re.sub(r"[^A-Za-z0-9.+_-]+", "-", name).lstrip(".") or "unknown"

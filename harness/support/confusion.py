@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -22,14 +22,14 @@ def iou_per_class(matrix: np.ndarray) -> np.ndarray:
     """Intersection over union (..., classes) of matrices (..., classes, classes); NaN for a class in neither truth nor prediction."""
     hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
     union = matrix.sum(-1) + matrix.sum(-2) - hit
-    return _ratio(hit, union)
+    return ratio(hit, union)
 
 
 def f1_per_class(matrix: np.ndarray) -> np.ndarray:
     """F1 (..., classes), NaN for a class in neither truth nor prediction."""
     hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
     total = matrix.sum(-1) + matrix.sum(-2)
-    return _ratio(2 * hit, total)
+    return ratio(2 * hit, total)
 
 
 def mean_over_present(per_class: np.ndarray) -> np.ndarray:
@@ -37,10 +37,10 @@ def mean_over_present(per_class: np.ndarray) -> np.ndarray:
     present = ~np.isnan(per_class)
     count = present.sum(-1)
     total = np.where(present, per_class, 0.0).sum(-1)
-    return _ratio(total, count)
+    return ratio(total, count)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """`part` / `whole`, NaN where `whole` is 0."""
     out: np.ndarray = np.full(part.shape, np.nan)
     np.divide(part, whole, out=out, where=whole > 0)
@@ -52,18 +52,34 @@ def miou(matrix: np.ndarray) -> float:
     return float(mean_over_present(iou_per_class(matrix)))
 
 
-def bootstrap_miou(by_region: Sequence[np.ndarray], seed: int = 0) -> Interval | None:
-    """Percentile bootstrap interval of mIoU that resamples whole regions (Davison and Hinkley 1997, section 3.8).
+def macro_f1(matrix: np.ndarray) -> float:
+    """Mean F1 over the classes present in truth or prediction."""
+    return float(mean_over_present(f1_per_class(matrix)))
 
-    None for fewer than 3 regions: nothing to resample.
+
+def pixel_accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Share of pixels on the diagonal (...) of matrices (..., classes, classes); NaN without a pixel."""
+    return ratio(np.trace(matrix, axis1=-2, axis2=-1).astype(np.float64), matrix.sum((-2, -1)))
+
+
+def bootstrap_miou(by_region: Sequence[np.ndarray], seed: int = 0) -> Interval | None:
+    """The interval of mIoU over confusion matrices per region; see `bootstrap`."""
+    return bootstrap(by_region, lambda matrices: mean_over_present(iou_per_class(matrices)), seed)
+
+
+def bootstrap(by_region: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0) -> Interval | None:
+    """Percentile bootstrap interval that resamples whole regions (Davison and Hinkley 1997, section 3.8).
+
+    `by_region` holds counts of equal shape that add up; `statistic` maps sums (draws, *shape) to values (draws,). None for fewer than
+    3 regions: nothing to resample.
     """
     if len(by_region) < 3:
         return None
-    matrices = np.stack(by_region)
-    draws = np.random.default_rng(seed).multinomial(len(matrices), np.full(len(matrices), 1 / len(matrices)), size=RESAMPLES)
-    values = mean_over_present(iou_per_class(np.einsum("dr,rij->dij", draws, matrices)))
+    counts = np.stack(by_region)
+    draws = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
+    values = statistic(np.tensordot(draws, counts, axes=1))
     low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(low=float(low), high=float(high), method=f"bootstrap over {len(matrices)} regions, {RESAMPLES} resamples")
+    return Interval(low=float(low), high=float(high), method=f"bootstrap over {len(counts)} regions, {RESAMPLES} resamples")
 
 
 def named(classes: Sequence[str], values: np.ndarray) -> Mapping[str, float | None]:

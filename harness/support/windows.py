@@ -45,21 +45,43 @@ def predict(run: Run, image: np.ndarray, size: int, *, stride: int | None = None
 
     A side shorter than `size` is padded at its end with the image's own mean per band, and the logits are cropped back.
     """
+    strips = [logits for _, logits in predict_strips(run, image, size, stride=stride, batch=batch)]
+    return strips[0] if len(strips) == 1 else np.concatenate(strips, axis=1)
+
+
+def predict_strips(run: Run, image: np.ndarray, size: int, *, stride: int | None = None, batch: int = BATCH) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of `predict` from top to bottom as soon as no further window touches them: (first row, logits (K, rows, W)).
+
+    Only the rows of the windows at work are in memory. `image` may be anything with a `shape` that gives arrays when sliced, for
+    example a scene that is read from its file as it is needed.
+    """
     _, height, width = image.shape
-    whole = padded(image, size)
+    whole = padded(image, size) if height < size or width < size else image
     places = list(itertools.product(starts(height, size, stride), starts(width, size, stride)))
     total: np.ndarray | None = None
-    seen = np.zeros(whole.shape[1:], np.float32)
+    seen = np.zeros((0, whole.shape[2]), np.float32)
+    base = 0
     for chunk in _chunks(places, batch):
-        windows = np.stack([whole[:, top : top + size, left : left + size] for top, left in chunk])
-        for (top, left), logits in zip(chunk, run(windows), strict=True):
-            if total is None:
-                total = np.zeros((logits.shape[0], *whole.shape[1:]), np.float32)
-            total[:, top : top + size, left : left + size] += logits
-            seen[top : top + size, left : left + size] += 1
+        top = chunk[0][0]
+        if total is not None and top > base:
+            yield base, _mean(total[:, : top - base], seen[: top - base], height - base, width)
+            total, seen, base = total[:, top - base :], seen[top - base :], top
+        windows = np.stack([np.asarray(whole[:, top : top + size, left : left + size]) for top, left in chunk])
+        logits = run(windows)
+        total = np.zeros((logits.shape[1], 0, whole.shape[2]), np.float32) if total is None else total
+        missing = chunk[-1][0] + size - base - total.shape[1]
+        if missing > 0:
+            total, seen = np.pad(total, ((0, 0), (0, missing), (0, 0))), np.pad(seen, ((0, missing), (0, 0)))
+        for (row, left), one in zip(chunk, logits, strict=True):
+            total[:, row - base : row - base + size, left : left + size] += one
+            seen[row - base : row - base + size, left : left + size] += 1
     assert total is not None  # there is at least one window
-    total /= seen
-    return total[:, :height, :width]
+    yield base, _mean(total, seen, height - base, width)
+
+
+def _mean(total: np.ndarray, seen: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Sums of logits over how often each pixel was seen, without what was only padding."""
+    return np.asarray((total / seen)[:, :rows, :columns], np.float32)
 
 
 def padded(image: np.ndarray, size: int) -> np.ndarray:

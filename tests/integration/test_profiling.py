@@ -1,5 +1,6 @@
 """One cell in its own process on the fake runtime: what is recorded when it works, fails, crashes, hangs or is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, DataUse, Preprocessing, artifact_from_checkpoint
 from harness.core.deployment import PROBES, DeploymentProfile, Runtime, Sampling
@@ -143,6 +145,76 @@ def test_parity_and_drop_against_reference_logits(subject, data, tmp_path):
     worse = record(job(subject, data, tmp_path / "c").model_copy(update={"reference": first.outputs_folder}))
     assert worse.measured("argmax_agreement").value < 1.0
     assert worse.measured("max_abs_error").value > 0
+    worst = worse.measured("argmax_agreement").detail["worst_tiles"]
+    assert [entry["agreement"] for entry in worst] == sorted(entry["agreement"] for entry in worst)
+    for entry in worst:
+        with Image.open(tmp_path / "c" / "pictures" / entry["picture"]) as picture:
+            assert picture.size == (4 * 64 + 3 * 4, 64)
+
+
+def test_a_tile_from_its_file_to_its_classes_is_timed_by_step(subject, data, tmp_path):
+    done = record(job(subject, data, tmp_path / "w", probes=("tile",)))
+    whole = done.measured("tile_latency")
+    assert set(whole.detail["steps"]) == {"read", "normalize", "copy", "run", "fetch", "stitch", "argmax"}
+    assert all(seconds >= 0 for seconds in whole.detail["steps"].values())
+    assert 0 < sum(whole.detail["steps"].values()) <= max(whole.samples)
+    assert (whole.detail["windows"], whole.detail["tile"], whole.detail["normalize"]) == (1, [64, 64], "in the graph")
+
+
+def test_area_per_second_comes_from_the_ground_sampling_distance(subject, data, tmp_path):
+    done = record(job(subject, data, tmp_path / "w", probes=("latency",)))
+    pixels, area = done.measured("throughput"), done.measured("area_throughput")
+    assert area.value == pytest.approx(pixels.value * 10.0**2 / 1e6)
+    assert done.measured("pipelined_throughput").detail == {"calls_per_wait": 8}
+
+
+def test_a_provider_that_is_not_here_fails_the_cell(subject, data, tmp_path):
+    here = job(subject, data, tmp_path / "w", isolate=False, probes=("latency",))
+    done = record(here.model_copy(update={"backend": "onnxruntime", "device": "cuda"}))
+    assert "CUDAExecutionProvider" in done.outcome("latency").reason
+
+
+def test_a_killed_run_loses_nothing_finished_and_goes_on_where_it_was(subject, data, tmp_path):
+    """SIGKILL of the parent while the second of three cells runs: its child dies too, and --reuse measures only what is missing."""
+    steady = {**FAST, "min_seconds": 1.0, "max_seconds": 3.0}
+    (tmp_path / "slow.yaml").write_text(
+        f"schema: 1\nname: slow\npurpose: tests\nruntime: {{backend: fake, threads: 1}}\nprobes: [latency, size]\nsampling: {json.dumps(steady)}\n"
+    )
+    arguments = ["profile", str(subject), "--profile", str(tmp_path / "slow.yaml"), "--batches", "1,2,4", "--out", str(tmp_path / "records"), "--json"]
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "synthetic-1").symlink_to(data)
+    command = [sys.executable, "-m", "harness", *arguments, "--root", str(tmp_path / "root")]
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = _first_record(tmp_path / "records")
+    child = _child_of(parent.pid)
+    parent.kill()
+    parent.wait()
+    assert _ends(child)
+    kept = sorted((tmp_path / "records").rglob("*.json"))
+    assert first in kept
+    again = json.loads(subprocess.run([*command, "--reuse"], check=True, capture_output=True, text=True).stdout)
+    assert again[0]["new"] is False
+    assert again[0]["path"] == str(first)
+    assert any(row["new"] for row in again)
+    assert all(outcome["kind"] == "measured" for row in again for outcome in row["outcomes"])
+    assert set(kept) <= set((tmp_path / "records").rglob("*.json"))
+
+
+def _first_record(folder: Path) -> Path:
+    for _ in range(1200):
+        found = sorted(folder.rglob("*.json"))
+        if found:
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError("no record was written")
+
+
+def _ends(pid: int) -> bool:
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_without_isolation_the_same_is_measured(subject, data, tmp_path):

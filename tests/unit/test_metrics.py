@@ -42,6 +42,104 @@ def test_figures_are_torchmetrics(seed, ignore):
     assert ours["macro_f1"].value == pytest.approx(float(MulticlassF1Score(average="macro", **arguments)(predicted, truth)), abs=1e-6)
 
 
+def adversarial():
+    """(classes, ignore, predicted, truth): one class only, none right, everything ignored but one pixel, classes that never meet, a single pixel."""
+    rng = np.random.default_rng(5)
+    ones, zeros = np.ones((9, 7), int), np.zeros((9, 7), int)
+    nearly = np.full((9, 7), 255)
+    nearly[4, 3] = 2
+    return [
+        (2, None, ones, ones),
+        (2, None, ones, zeros),
+        (4, 255, ones, nearly),
+        (19, None, rng.integers(0, 2, (9, 7)), rng.integers(17, 19, (9, 7))),
+        (3, 0, rng.integers(0, 3, (9, 7)), rng.integers(0, 3, (9, 7))),
+        (2, None, ones[:1, :1], ones[:1, :1]),
+        (150, 255, rng.integers(0, 150, (9, 7)), rng.integers(0, 150, (9, 7))),
+    ]
+
+
+@pytest.mark.parametrize("case", range(7))
+def test_adversarial_cases_are_scikit_learns(case):
+    """Over the classes in truth or prediction of the labeled pixels, as a list of integers."""
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
+
+    classes, ignore, predicted, truth = adversarial()[case]
+    kept = np.ones(truth.shape, bool) if ignore is None else truth != ignore
+    ours, sides = results(classes, [(predicted, truth)], ignore), (truth[kept], predicted[kept])
+    assert np.array_equal(ours["miou"].detail["confusion"], confusion_matrix(*sides, labels=range(classes)))
+    present = np.union1d(*sides)
+    assert ours["miou"].value == pytest.approx(jaccard_score(*sides, labels=present, average="macro", zero_division=0), abs=1e-12)
+    assert ours["macro_f1"].value == pytest.approx(f1_score(*sides, labels=present, average="macro", zero_division=0), abs=1e-12)
+    assert ours["pixel_accuracy"].value == pytest.approx(accuracy_score(*sides), abs=1e-12)
+
+
+@pytest.mark.parametrize("ignore", [None, 255])
+@pytest.mark.parametrize("seed", range(5))
+def test_calibration_is_torchmetrics(seed, ignore):
+    from torchmetrics.classification import MulticlassCalibrationError
+
+    rng = np.random.default_rng(seed)
+    logits, truth = rng.normal(0, 3, (4, 32, 32)).astype(np.float32), rng.integers(0, 4, (32, 32))
+    if ignore is not None:
+        truth[rng.random(truth.shape) < 0.3] = ignore
+    accumulator = METRICS.load("calibration").start("abcd", ignore)
+    accumulator.update(logits, truth, "r")
+    (ours,) = accumulator.result()
+    oracle = MulticlassCalibrationError(num_classes=4, n_bins=15, norm="l1", ignore_index=ignore)
+    assert ours.value == pytest.approx(float(oracle(torch.tensor(logits)[None], torch.tensor(truth)[None])), abs=1e-5)
+
+
+def test_calibration_by_hand():
+    """Two pixels of confidence 1 and two of 0.5 (a tie, so class 0): one wrong in each pair."""
+    logits, truth = np.array([[[9e3, 9e3, 0, 0]], [[0, 0, 0, 0]]], np.float32), np.array([[0, 1, 0, 1]])
+    accumulator = METRICS.load("calibration").start("ab", None)
+    accumulator.update(logits, truth, "r")
+    (ours,) = accumulator.result()
+    assert ours.value == pytest.approx(0.5 * abs(0.5 - 1.0) + 0.5 * abs(0.5 - 0.5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_boundaries_are_those_of_an_erosion_by_scipy(seed):
+    from scipy.ndimage import binary_erosion
+
+    from harness.metrics.boundary_iou import boundary, distance
+
+    rng = np.random.default_rng(seed)
+    inside = rng.random((40, 60)) < 0.97
+    assert distance((40, 60)) == 1
+    for far in (1, 2, 5):
+        wanted = inside & ~binary_erosion(inside, np.ones((3, 3)), iterations=far, border_value=0)
+        assert np.array_equal(boundary(inside, far), wanted)
+
+
+def test_boundary_iou_by_hand_and_what_it_sees_that_miou_does_not():
+    """Two squares of 10 px, one shifted by a pixel: the interiors agree, the edges of one pixel do not."""
+    truth, predicted = np.zeros((20, 20), int), np.zeros((20, 20), int)
+    truth[5:15, 5:15], predicted[5:15, 6:16] = 1, 1
+    found = results(2, [(predicted, truth)])
+    ring = 36  # pixels of a ring of width 1 around 10 px; the shifted ring shares its two horizontal sides but for one pixel each
+    assert found["boundary_iou"].detail["per_class"]["c1"] == pytest.approx(18 / (2 * ring - 18))
+    assert found["boundary_iou"].value < found["miou"].value
+
+
+def test_an_ignored_area_makes_no_boundary():
+    truth = np.zeros((20, 20), int)
+    truth[:, 10:] = 255
+    found = results(2, [(np.zeros((20, 20), int), truth)], ignore=255)
+    assert found["boundary_iou"].value == 1.0
+    other = np.where(truth == 255, 1, 0)  # what is predicted where nothing is labeled is of no account
+    assert results(2, [(other, truth)], ignore=255)["boundary_iou"].value == 1.0
+
+
+def test_every_score_has_an_interval_over_regions():
+    rng = np.random.default_rng(3)
+    pairs = [(rng.integers(0, 3, (16, 16)), rng.integers(0, 3, (16, 16))) for _ in range(6)]
+    for name, outcome in results(3, pairs).items():
+        assert outcome.bounds is not None, name
+        assert outcome.bounds.low <= outcome.value <= outcome.bounds.high, name
+
+
 def test_by_hand():
     truth, predicted = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]])
     found = results(2, [(predicted, truth)])

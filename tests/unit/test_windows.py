@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import ConfigError
-from harness.support.windows import count_windows, predict, starts
+from harness.core.specs import Tile
+from harness.support import scenes
+from harness.support.windows import count_windows, predict, predict_strips, starts
 
 PUBLISHED = {300: {224: 4, 192: 4, 128: 9, 120: 9}, 512: {224: 9, 192: 9, 128: 16, 120: 25}, 1024: {224: 25, 192: 36, 128: 64, 120: 81}}
 
@@ -28,6 +30,38 @@ def test_places_by_hand():
 def test_a_stride_that_leaves_gaps_is_refused(stride):
     with pytest.raises(ConfigError, match="leaves gaps"):
         starts(10, 4, stride=stride)
+
+
+def test_strips_are_the_whole_and_come_as_soon_as_they_are_done():
+    image = np.random.default_rng(1).normal(size=(2, 50, 33)).astype(np.float32)
+    seen = []
+
+    def run(windows):
+        seen.append(len(windows))
+        return windows * 3
+
+    strips = predict_strips(run, image, 8, batch=4)
+    top, first = next(strips)
+    assert top == 0
+    assert sum(seen) < count_windows(50, 33, 8) / 2
+    rest = list(strips)
+    assert [start for start, _ in rest] == list(np.cumsum([first.shape[1], *(logits.shape[1] for _, logits in rest)]))[:-1]
+    np.testing.assert_allclose(np.concatenate([first, *(logits for _, logits in rest)], axis=1), image * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", [(7, 9), (16, 16), (17, 40), (33, 15)])
+def test_a_scene_is_cut_into_the_same_blocks_as_its_mask(side, monkeypatch):
+    monkeypatch.setattr(scenes, "BLOCK", 16)
+    rng = np.random.default_rng(0)
+    image, mask = rng.normal(size=(2, *side)).astype(np.float32), rng.integers(0, 2, side)
+    parts = list(scenes.parts_of(Tile("scene", image, mask, region="r")))
+    logits = list(scenes.cut(predict_strips(lambda windows: windows, image, 8, batch=3), side[1]))
+    assert len(parts) == len(logits) == -(-side[0] // 16) * -(-side[1] // 16)
+    for part, one in zip(parts, logits, strict=True):
+        assert part.region == "r"
+        assert max(part.mask.shape) <= 16
+        np.testing.assert_allclose(part.image, one, rtol=1e-6)
+    assert sum(part.mask.sum() for part in parts) == mask.sum()
 
 
 def test_overlaps_are_averaged_by_hand():

@@ -1,0 +1,92 @@
+"""The process that looks into one cell, layer by layer: `python -m harness.profiling.layers JOB.json`. No figure of a record comes from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.core.artifact import Artifact, read_subject
+from harness.core.errors import HarnessError, MeasurementError
+from harness.core.files import canonical_json, read_value, write_atomic, write_value
+from harness.core.layers import Layer, LayerView
+from harness.core.registry import BACKENDS
+from harness.profiling.isolate import end_with_parent, run_job
+from harness.profiling.job import Answer, Job
+from harness.profiling.run import write_examples
+from harness.profiling.subject import examples_of
+from harness.support.clock import wall_clock
+from harness.support.layout import require_readable
+
+RUNS = 20
+MODULE = "harness.profiling.layers"
+
+
+def view_of(job: Job, artifact: Artifact, record: str) -> LayerView:
+    """The layers of a cell, in a fresh process. Raises MeasurementError where the backend can't be looked into, or it fails."""
+    if not hasattr(BACKENDS.load(job.backend), "layers"):
+        raise MeasurementError(f"backend {job.backend} does not say where its time goes; torch_eager and onnxruntime do")
+    job = job.model_copy(update={"work": job.work / "layers"})
+    job.work.mkdir(parents=True, exist_ok=True)
+    write_examples(job, artifact)
+    answer = run_job(job, MODULE)
+    if answer.failed or not _view_file(job).is_file():
+        raise MeasurementError(answer.failed or "the process that looks at layers gave no answer")
+    return read_value(_view_file(job), LayerView, MeasurementError).model_copy(update={"record": record})
+
+
+def layers_path(record: Path) -> Path:
+    """Where the layers of a record lie: beside it."""
+    return record.with_suffix(".layers.jsonl")
+
+
+def write_view(record: Path, view: LayerView) -> Path:
+    """Write the view beside its record: a line of facts, then a line per layer."""
+    lines = [view.model_dump(mode="json", exclude={"layers"}), *(layer.model_dump(mode="json") for layer in view.layers)]
+    return write_atomic(layers_path(record), "".join(f"{canonical_json(line)}\n" for line in lines))
+
+
+def read_view(record: Path) -> LayerView:
+    """The view beside a record. Raises MeasurementError where there is none."""
+    path = layers_path(record)
+    if not path.is_file():
+        raise MeasurementError(f"{path} does not exist", "harness profile SUBJECT --layers")
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    view = LayerView.model_validate_json(head[:-1] + ',"layers":[]}')
+    return view.model_copy(update={"layers": tuple(Layer.model_validate_json(row) for row in rows)})
+
+
+def _view_file(job: Job) -> Path:
+    return job.work / "view.json"
+
+
+def look(job: Job) -> LayerView:
+    """Ask the backend, in this process."""
+    artifact = job.artifact or read_subject(job.folder)
+    require_readable(artifact, job.folder)
+    layers, source = BACKENDS.load(job.backend).layers(
+        job.folder,
+        artifact,
+        device=job.device,
+        threads=job.threads,
+        options=job.profile.runtime.options,
+        inputs=examples_of(job, artifact)[0],
+        runs=RUNS,
+        clock=wall_clock,
+        work=job.work,
+    )
+    return LayerView(record="", backend=job.backend, source=source, runs=RUNS, batch=job.profile.input.batch, layers=layers)
+
+
+def main(argv: list[str]) -> int:
+    end_with_parent()
+    job = read_value(Path(argv[0]), Job, MeasurementError)
+    try:
+        write_value(_view_file(job), look(job))
+    except HarnessError as error:
+        write_value(job.answer_file, Answer(failed=str(error)))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

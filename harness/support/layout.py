@@ -1,0 +1,98 @@
+"""Inputs and outputs of models that were not made here: other types, channels last, several inputs and outputs.
+
+A model that was made here takes one float32 (B, C, H, W) and gives logits (B, K, H, W); for it every function below is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.core.artifact import Artifact
+from harness.core.errors import MeasurementError
+from harness.core.specs import TensorSpec
+
+#: Key of `Artifact.options`: "NCHW" or "NHWC" for the input that images go into.
+LAYOUT = "layout"
+#: Key of `Artifact.options`: why a file is not run at all.
+REFUSED = "refused"
+
+
+def require_readable(artifact: Artifact, folder: Path) -> None:
+    """Raises MeasurementError with the reason why the file was refused, or when it changed since it was looked at."""
+    if REFUSED in artifact.options:
+        raise MeasurementError(str(artifact.options[REFUSED]))
+    if not (folder / artifact.file).is_file():
+        raise MeasurementError(f"{folder / artifact.file} is no longer there")
+
+
+def as_input(images: np.ndarray, artifact: Artifact) -> np.ndarray:
+    """Raw pixels (B, C, H, W) as the model's first input takes them: normalized if its checkpoint says how, its layout and its type."""
+    if artifact.checkpoint.is_foreign:
+        images = normalized(images, artifact)
+        images = np.moveaxis(images, 1, -1) if artifact.options.get(LAYOUT) == "NHWC" else images
+    return np.ascontiguousarray(images.astype(artifact.inputs[0].dtype, copy=False))
+
+
+def normalized(images: np.ndarray, artifact: Artifact) -> np.ndarray:
+    """(pixel - mean) / std per band where a foreign model asks for it; our own artifacts hold this in their graph."""
+    how = artifact.checkpoint.preprocessing
+    if not artifact.checkpoint.is_foreign or not (any(how.mean) or any(value != 1 for value in how.std)):
+        return images
+    mean, std = (np.reshape(np.asarray(values, np.float32), (1, -1, 1, 1)) for values in (how.mean, how.std))
+    return np.asarray((images - mean) / std, np.float32)
+
+
+def logits_from(outputs: Sequence[np.ndarray], artifact: Artifact, side: tuple[int, int]) -> np.ndarray:
+    """Logits (B, K, H, W) of an input of `side` (H, W) among the outputs: the first one that is a map of that size.
+
+    Class indices (B, H, W) become one-hot. Raises MeasurementError naming the shapes where no output is such a map.
+    """
+    classes = artifact.checkpoint.num_classes
+    if not artifact.checkpoint.is_foreign:
+        return outputs[0]
+    for output in outputs:
+        if output.ndim == 4 and output.shape[1:] == (classes, *side):
+            return output
+        if output.ndim == 4 and output.shape[1:] == (*side, classes):
+            return np.ascontiguousarray(np.moveaxis(output, -1, 1))
+        if output.ndim == 3 and output.shape[1:] == side:
+            return np.moveaxis(np.eye(classes, dtype=np.float32)[output.astype(np.int64).clip(0, classes - 1)], -1, 1)
+    shapes = ", ".join("x".join(map(str, output.shape)) for output in outputs)
+    raise MeasurementError(f"no output is a map of {classes} classes over {side[0]} x {side[1]} px; the model gives {shapes}", "omit --data")
+
+
+def window_side(artifact: Artifact) -> int:
+    """Side in pixels of the square image that the model takes."""
+    return artifact.checkpoint.input_size if artifact.checkpoint.is_foreign else int(artifact.inputs[0].shape[-1])
+
+
+def filled(images: np.ndarray, artifact: Artifact) -> np.ndarray:
+    """Images (B, C, H, W) with the last one repeated up to the batch that a model is fixed to."""
+    fixed = artifact.inputs[0].shape[0]
+    missing = fixed - len(images) if isinstance(fixed, int) else 0
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing > 0 else images
+
+
+def image_side(batch: np.ndarray, artifact: Artifact) -> tuple[int, int]:
+    """(H, W) of the first input, (0, 0) where it is no image."""
+    if batch.ndim != 4:
+        return 0, 0
+    height, width = batch.shape[1:3] if artifact.options.get(LAYOUT) == "NHWC" else batch.shape[2:]
+    return int(height), int(width)
+
+
+def gives_class_indices(artifact: Artifact) -> bool:
+    """Whether the model decides by itself, so that its confidence can't be known."""
+    return bool(artifact.outputs) and artifact.outputs[0].dtype.startswith(("int", "uint"))
+
+
+def random_input(spec: TensorSpec, batch: int, seed: int) -> np.ndarray:
+    """Random values of an input's shape and type: normal for floats, 0 to 255 for bytes, 0 or 1 for other integers (they may be indices)."""
+    shape = tuple(side if isinstance(side, int) else batch for side in spec.shape)
+    random = np.random.default_rng(seed)
+    if spec.dtype.startswith("float"):
+        return random.standard_normal(shape, np.float32).astype(spec.dtype)
+    return random.integers(0, 256 if spec.dtype == "uint8" else 2, shape).astype(spec.dtype)

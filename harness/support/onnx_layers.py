@@ -1,0 +1,85 @@
+"""Time and FLOP per fused node from ONNX Runtime's own trace, put back to the module that each node came from.
+
+The optimizer renames what it fuses: a fused node has the name of the tensor that it gives, or that name with "_nchwc". Both are looked up in the
+graph as exported, where PyTorch's exporter wrote the module's path beside every node. FLOP are those of the shapes that ran: channels that the
+optimizer adds to fill a block of 8 or 16 are counted, since they are computed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from harness.core.layers import Layer
+from harness.support.graph_flops import NOT_COUNTED
+
+SOURCE = "ONNX Runtime's trace of nodes after optimization"
+SCOPES = "pkg.torch.onnx.name_scopes"
+#: Nodes that the optimizer adds to change layouts and types.
+_MOVES = frozenset({"ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFromHost", "QuickGelu", "BiasGelu", "SkipLayerNormalization"})
+
+
+def layers_from_trace(trace: Path, model: Path, *, runs: int) -> tuple[Layer, ...]:
+    """One row per node in the order in which they ran; the first run of the trace is left out."""
+    events = [event for event in json.loads(trace.read_text()) if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    paths = module_paths(model)
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for event in events:
+        rows.setdefault((event["args"].get("node_index"), event["name"]), []).append(event)
+    return tuple(_layer(found[-runs:], paths) for found in rows.values())
+
+
+def module_paths(model: Path) -> dict[str, str]:
+    """The module's path by the name of each node and of each tensor that a node gives."""
+    paths: dict[str, str] = {}
+    for node in onnx.load(str(model), load_external_data=False).graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "")
+        path = _deepest(scopes)
+        if path:
+            paths.update(dict.fromkeys((node.name, *node.output), path))
+    return paths
+
+
+def _deepest(scopes: str) -> str:
+    """The innermost module of a list such as "['', 'encoder', 'encoder.conv', 'conv2d']", whose last entry is the operation."""
+    try:
+        names = ast.literal_eval(scopes)
+    except (SyntaxError, ValueError):
+        return ""
+    return str(names[-2]) if isinstance(names, list) and len(names) > 1 else ""
+
+
+def _layer(events: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> Layer:
+    facts, name = events[0]["args"], str(events[0]["name"]).removesuffix("_kernel_time")
+    short = name.removesuffix("_nchwc")
+    path = paths.get(name) or paths.get(short) or name
+    return Layer(
+        path=path,
+        kind=facts["op_name"],
+        seconds=statistics.median(event["dur"] for event in events) / 1e6,
+        flops=_flops(facts["op_name"], _shapes(facts, "input_type_shape"), _shapes(facts, "output_type_shape")),
+        output_bytes=int(facts.get("output_size") or 0),
+    )
+
+
+def _shapes(facts: Mapping[str, Any], key: str) -> list[list[int]]:
+    return [next(iter(entry.values()), []) for entry in facts.get(key, [])]
+
+
+def _flops(kind: str, inputs: list[list[int]], outputs: list[list[int]]) -> int | None:
+    """2 per multiply-add of what counts as compute; 0 for what does not, None for a fused node without a rule."""
+    if "ConvTranspose" in kind and len(inputs) > 1:
+        return 2 * math.prod(inputs[1][1:]) * math.prod(inputs[0])
+    if kind in ("Conv", "FusedConv", "NhwcFusedConv", "ConvInteger") and len(inputs) > 1 and outputs:
+        return 2 * math.prod(inputs[1][1:]) * math.prod(outputs[0])
+    if kind in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat") and inputs and outputs:
+        rows = math.prod(outputs[0][:-1]) or 1
+        return 2 * math.prod(outputs[0]) * (math.prod(inputs[0]) // rows if kind.endswith("Gemm") else inputs[0][-1])
+    return 0 if kind in NOT_COUNTED or kind in _MOVES else None

@@ -1,0 +1,32 @@
+"""ONNX Runtime on the CPU as a function from images to logits, for exporters: no timing, no tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.core.errors import ExportError
+
+if TYPE_CHECKING:
+    from harness.support.agreement import Run
+
+
+def runner(path: Path) -> Run:
+    """Logits (B, K, H, W) float32 of images by the graph in `path`. Raises ExportError where ONNX Runtime can't load it."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except (state.Fail, state.InvalidGraph, state.NotImplemented, state.InvalidProtobuf, state.RuntimeException) as error:
+        raise ExportError(f"ONNX Runtime cannot load {path.name}: {str(error).splitlines()[0][:300]}", "another --precision or --opset") from error
+    name = session.get_inputs()[0].name
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {name: images})[0], np.float32)
+
+    return run

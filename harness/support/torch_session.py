@@ -1,0 +1,68 @@
+"""A PyTorch network as a session, for the backends that run one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.core.registry import missing_package
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+def torch_unavailable(what: str, device: str) -> str | None:
+    """Why PyTorch can't run on `device`, with the fix; None when it can."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        return str(missing_package(what, error))
+    if device == "cuda" and not torch.cuda.is_available():
+        return f"torch {torch.__version__} sees no CUDA device; check the driver with nvidia-smi"
+    return None
+
+
+def prepare_torch(threads: int, *, tf32: bool) -> None:
+    """Set the number of threads, and whether fp32 products on a GPU may be rounded to TF32."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+class TorchSession:
+    """A network in eval mode on one device; with TF32 only where `prepare_torch` allowed it."""
+
+    def __init__(self, network: torch.nn.Module, device: str) -> None:
+        self._network, self._device = network, device
+        self._inputs: list[torch.Tensor] = []
+        self._output: torch.Tensor | None = None
+
+    def bind(self, inputs: Sequence[np.ndarray]) -> None:
+        import torch
+
+        self._inputs = [torch.from_numpy(value).to(self._device) for value in inputs]
+        self.sync()
+
+    def run(self) -> None:
+        import torch
+
+        with torch.inference_mode():
+            self._output = self._network(*self._inputs)
+
+    def sync(self) -> None:
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    def outputs(self) -> list[np.ndarray]:
+        assert self._output is not None, "outputs() before run()"
+        return [self._output.float().cpu().numpy()]
+
+    def facts(self) -> Mapping[str, Any]:
+        import torch
+
+        return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": self._device, "tf32": torch.backends.cuda.matmul.allow_tf32}

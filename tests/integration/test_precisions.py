@@ -1,0 +1,187 @@
+"""One small CNN and one small ViT, trained for a moment, in every precision and format that this machine can make; and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.cli.main import run
+from harness.core.artifact import read_artifact, read_checkpoint
+from harness.core.errors import ConfigError, DataError, ExportError, ParityError, UnavailableError
+from harness.stages import data_folder, export, train
+from harness.support.export_data import Context, read_tiles
+from harness.support.onnx_run import runner
+from tests.precision_graphs import half_graph, overflowing_graph
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+CNN, VIT = "timm:resnet10t+fpn", "timm:test_vit+linear"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with the synthetic set and one checkpoint per model."""
+    folder = tmp_path_factory.mktemp("home")
+    assert run(["data", "prepare", "synthetic", "--root", str(folder / "data")]) == 0
+    for model, name in ((CNN, "cnn"), (VIT, "vit")):
+        train(model, "synthetic", "scratch", out=folder / name, root=folder / "data", overrides={"epochs": 2})
+    return folder
+
+
+def made(home: Path, model: str, precision: str, to: str = "onnx", **more):
+    return export(home / model, to=to, precision=precision, root=home / "data", **more)
+
+
+@pytest.mark.parametrize(
+    ("model", "precision", "largest_share"),
+    [("cnn", "fp16", 0.55), ("cnn", "int8-static", 0.35), ("vit", "fp16", 0.7), ("vit", "int8-dynamic", 0.6), ("vit", "int8-static", 0.55)],
+)
+def test_a_lower_precision_is_smaller_decides_alike_and_says_how_far_it_is(home, model, precision, largest_share):
+    _, whole, _ = made(home, model, "fp32")
+    folder, artifact, _ = made(home, model, precision)
+    assert artifact.precision == precision
+    assert artifact.size < largest_share * whole.size
+    assert artifact.parity["argmax_agreement"] >= artifact.parity["least_agreement"]
+    assert {"max_abs_error", "rms_error", "miou", "miou_drop", "tiles"} <= artifact.parity.keys()
+    assert artifact.tool_versions.keys() >= {"onnx", "onnxruntime", "torch"}
+    assert read_artifact(folder) == artifact
+
+
+@pytest.mark.parametrize(("model", "precision"), [("cnn", "fp16"), ("cnn", "int8-static"), ("vit", "int8-dynamic")])
+def test_the_precision_lies_in_the_graph_which_is_sound_and_takes_any_batch(home, model, precision):
+    folder, artifact, _ = made(home, model, precision)
+    graph = onnx.load(folder / artifact.file)
+    onnx.checker.check_model(graph, full_check=True)
+    bits = {"fp16": onnx.TensorProto.FLOAT16, "int8-static": onnx.TensorProto.INT8, "int8-dynamic": onnx.TensorProto.INT8}[precision]
+    held = {kind: sum(int(np.prod(tensor.dims)) for tensor in graph.graph.initializer if tensor.data_type == kind) for kind in (bits, onnx.TensorProto.FLOAT)}
+    assert held[bits] > held[onnx.TensorProto.FLOAT]
+    assert [value.type.tensor_type.elem_type for value in (*graph.graph.input, *graph.graph.output)] == [onnx.TensorProto.FLOAT] * 2
+    images = np.random.default_rng(0).normal(100, 25, (5, 4, 64, 64)).astype(np.float32)
+    assert runner(folder / artifact.file)(images).shape == (5, 3, 64, 64)
+
+
+def test_the_recorded_agreement_is_what_a_count_by_hand_gives(home):
+    """Oracle: logits of both graphs over the same tiles, counted here."""
+    folder, artifact, _ = made(home, "cnn", "int8-static")
+    whole = home / "cnn" / "artifacts" / "onnx-fp32" / "model.onnx"
+    context = Context("synthetic", data_folder_of(home), home / "cnn", val_tiles=32)
+    tiles = read_tiles(context, read_checkpoint(home / "cnn"), "val", 32)
+    alike = (runner(folder / artifact.file)(tiles.images).argmax(1) == runner(whole)(tiles.images).argmax(1)).mean()
+    assert artifact.parity["argmax_agreement"] == pytest.approx(alike, abs=2e-3)
+    assert artifact.parity["tiles"] == len(tiles.names) == 12
+
+
+def data_folder_of(home: Path) -> Path:
+    from harness.core.registry import DATASETS
+
+    return data_folder(DATASETS.load("synthetic"), home / "data")
+
+
+def test_static_int8_is_what_tensorrt_takes_and_names_its_calibration_tiles(home):
+    folder, artifact, _ = made(home, "cnn", "int8-static", options={"calibration_tiles": 8})
+    nodes = onnx.load(folder / artifact.file).graph
+    zeros = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in nodes.initializer}
+    points = [zeros[node.input[2]] for node in nodes.node if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) > 2]
+    assert points
+    assert all(point.dtype == np.int8 and not point.any() for point in points)
+    assert len(artifact.options["calibration_names"]) == 8
+    assert len(artifact.options["calibration_sha256"]) == 64
+
+
+def test_an_export_is_kept_until_a_setting_or_a_calibration_tile_changes(home, tmp_path):
+    out = tmp_path / "artifact"
+    settings = {"calibration_tiles": 4}
+    _, first, is_new = made(home, "vit", "int8-static", out=out, options=settings)
+    assert is_new
+    assert not made(home, "vit", "int8-static", out=out, options=settings)[2]
+    known = json.loads((out / "artifact.json").read_text())
+    known["options"]["calibration_sha256"] = "0" * 64
+    (out / "artifact.json").write_text(json.dumps(known))
+    _, again, is_new = made(home, "vit", "int8-static", out=out, options=settings)
+    assert is_new
+    assert again.sha256 == first.sha256
+    for method in ("percentile", "entropy"):
+        _, other, is_new = made(home, "vit", "int8-static", out=out, options={**settings, "calibration_method": method})
+        assert is_new
+        assert other.sha256 != first.sha256
+
+
+def test_what_overflows_in_fp16_stays_in_fp32():
+    """A graph whose middle reaches 4e9: plainly converted it gives infinity, ours gives the fp32 result within fp16's rounding."""
+    image = np.random.default_rng(0).uniform(1, 2, (1, 1, 4, 4)).astype(np.float32)
+    model, by_name = overflowing_graph()
+    wanted, plain, ours, kept = half_graph(model, image)
+    assert not np.isfinite(plain).all()
+    np.testing.assert_allclose(ours, wanted, rtol=2e-3)
+    assert set(kept) == by_name
+
+
+@pytest.mark.parametrize(
+    ("options", "precision", "words"),
+    [
+        ({"calibration_method": "kl"}, "int8-static", "minmax, entropy, percentile"),
+        ({"calibration_tiles": 0}, "int8-static", "1 or more"),
+        ({"calibration_tiles": 8}, "fp16", "no setting calibration_tiles"),
+        ({"opset": 9}, "fp16", "older than 20"),
+        ({}, "int4", "it has fp32"),
+        ({}, "bf16", "unsupported"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_said_before_anything_runs(home, options, precision, words):
+    with pytest.raises(ConfigError, match=words):
+        made(home, "cnn", precision, options=options)
+
+
+def test_calibration_without_prepared_data_says_how_to_prepare_it(home, tmp_path):
+    with pytest.raises(DataError, match="synthetic") as caught:
+        export(home / "cnn", to="onnx", precision="int8-static", root=tmp_path, out=tmp_path / "out")
+    assert "harness data prepare synthetic" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_calibration_data_with_other_bands_is_refused(home, tmp_path):
+    with pytest.raises(DataError, match="bands"):
+        made(home, "cnn", "int8-static", data="bluemarble_ice", out=tmp_path / "out")
+
+
+def test_dynamic_int8_of_a_network_of_convolutions_says_that_there_is_nothing_to_quantize(home, tmp_path):
+    with pytest.raises(ExportError, match="nothing to quantize"):
+        made(home, "cnn", "int8-dynamic", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_below_the_stated_agreement_there_is_no_artifact(home, tmp_path):
+    with pytest.raises(ParityError, match="less than 100"):
+        made(home, "cnn", "int8-static", out=tmp_path / "out", min_agreement=1.0, options={"calibration_tiles": 1, "per_channel": False})
+    assert not (tmp_path / "out").exists()
+
+
+def test_pt2_programs_decide_like_the_network(home):
+    _, artifact, _ = made(home, "cnn", "fp32", to="torch_export")
+    assert (artifact.format, artifact.parity["argmax_agreement"]) == ("pt2", 1.0)
+    _, artifact, _ = made(home, "vit", "bf16", to="torch_export")
+    assert artifact.parity["argmax_agreement"] >= 0.97
+
+
+def test_openvino_takes_the_onnx_artifact_of_its_precision(home):
+    pytest.importorskip("openvino")
+    folder, artifact, _ = made(home, "cnn", "int8-static", to="openvino", options={"calibration_tiles": 8})
+    onnx_artifact = read_artifact(home / "cnn" / "artifacts" / "onnx-int8-static")
+    assert artifact.options["source_sha256"] == onnx_artifact.sha256
+    assert artifact.files.keys() == {"model.bin"}
+    assert not made(home, "cnn", "int8-static", to="openvino", options={"calibration_tiles": 8})[2]
+    (folder / "model.bin").write_bytes(b"x")
+    assert run(["profile", str(folder), "--root", str(home / "data"), "--out", str(folder / "records")]) == 4
+
+
+def test_openvino_refuses_a_precision_that_the_processor_lacks(home):
+    from harness.support.openvino_run import lacking
+
+    pytest.importorskip("openvino")
+    if lacking("bf16") is None:
+        assert made(home, "cnn", "bf16", to="openvino")[1].parity["argmax_agreement"] >= 0.97
+        return
+    with pytest.raises(UnavailableError, match="unsupported: OpenVINO on this processor"):
+        made(home, "cnn", "bf16", to="openvino")

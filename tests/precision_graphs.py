@@ -1,0 +1,58 @@
+"""Small ONNX graphs for tests of precisions."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def overflowing_graph() -> tuple[onnx.ModelProto, set[str]]:
+    """A convolution, values of 4e9 between two scalings, an epsilon of 1e-12; and the names of the nodes that fp16 can't hold."""
+    constants = {"weight": np.ones((1, 1, 1, 1)), "large": np.array(2e9), "epsilon": np.array(1e-12), "two": np.array(2.0)}
+    nodes = [
+        helper.make_node("Conv", ["image", "weight"], ["a"], name="conv"),
+        helper.make_node("Mul", ["a", "large"], ["b"], name="grow"),
+        helper.make_node("Sqrt", ["b"], ["c"], name="root"),
+        helper.make_node("Relu", ["c"], ["d"], name="relu"),
+        helper.make_node("Add", ["d", "epsilon"], ["e"], name="shift"),
+        helper.make_node("Div", ["e", "e"], ["one"], name="ratio"),
+        helper.make_node("Mul", ["one", "two"], ["f"], name="double"),
+        helper.make_node("Conv", ["f", "weight"], ["logits"], name="last"),
+    ]
+    # 2e9 * (1 to 2) overflows in "b"; its root, 4.5e4 to 6.4e4, is beyond half of fp16's range in "c", "d" and "e".
+    shape = ["batch", 1, 4, 4]
+    graph = helper.make_graph(
+        nodes,
+        "overflow",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model, {"grow", "root", "relu", "shift", "ratio"}
+
+
+def half_graph(model: onnx.ModelProto, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Outputs of the graph: in fp32, plainly converted to fp16, converted by us; and the nodes that we kept in fp32.
+
+    The reference evaluator rounds every value to its type; ONNX Runtime on a CPU computes fp16 nodes in fp32, so nothing overflows there.
+    """
+    from onnx.reference import ReferenceEvaluator
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    from harness.support.export_data import Tiles
+    from harness.support.onnx_fp16 import sort_nodes, to_fp16
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, plain, ours = (Path(folder) / name for name in ("source.onnx", "plain.onnx", "ours.onnx"))
+        onnx.save(model, source)
+        half = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+        sort_nodes(half)
+        onnx.save(half, plain)
+        kept = to_fp16(source, ours, Tiles(image, np.zeros((1, 4, 4), np.int64), ("one",), ""))
+        onnx.checker.check_model(str(ours), full_check=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = [ReferenceEvaluator(str(path)).run(None, {"image": image})[0] for path in (source, plain, ours)]
+        return (*outputs, kept)
