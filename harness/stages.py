@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, UNKNOWN_DATA, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, DataError, ExportError, MeasurementError, UnavailableError
-from harness.core.files import cache_folder, sha256_of_file, write_atomic
+from harness.core.files import cache_folder, cannot_write, sha256_of_file, write_atomic
 from harness.core.measurement import Missing
 from harness.core.ports import Exporter
 from harness.core.record import ProfileRecord
@@ -22,7 +22,7 @@ from harness.profiling.environment import available_cores, environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
 from harness.profiling.plan import REFERENCE, CellPlan, home_of
-from harness.profiling.run import cell_of, record_of, work_folder, write_examples
+from harness.profiling.run import cell_of, record_of, require_tile, work_folder, write_examples
 from harness.profiling.sweep import is_over, rate_of
 from harness.results.store import read_records, write_record
 
@@ -257,6 +257,12 @@ def profile_cells(
     """
     threads = profile.runtime.threads or available_cores()
     dataset, folder = data_of(plans[0].artifact, data, root)
+    for plan in plans:
+        require_tile(profile, plan.artifact)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
     known = _known_records(out) if reuse else {}
     work = Path(tempfile.mkdtemp(prefix="harness-"))
     try:
@@ -276,7 +282,7 @@ def profile_cells(
                 sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
                 job = _job(plan, sized, threads, dataset, folder, work)
                 job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why})
-                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint)
+                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, dataset)
                 if key in known:
                     path, record, is_new = *known[key], False
                 else:
@@ -332,7 +338,7 @@ def _known_records(out: Path) -> dict[Any, tuple[Path, ProfileRecord]]:
     if not out.is_dir():
         return {}
     return {
-        (record.cell, record.profile_sha256, record.environment.fingerprint): (record_path(out, record), record)
+        (record.cell, record.profile_sha256, record.environment.fingerprint, record.data and record.data.name): (record_path(out, record), record)
         for record in read_records(out).records
         if not any(isinstance(outcome, Missing) and outcome.why == "failed" for outcome in record.outcomes)
     }

@@ -34,6 +34,12 @@ class TorchEager:
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return chosen("torch_eager", OPTIONS, options)
 
+    def import_model(self, artifact: Artifact) -> None:
+        """Import what builds the network, so that loading it is not charged with imports."""
+        from harness.support.model import specs_of
+
+        specs_of(artifact.checkpoint.model)
+
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
         reason = self.unavailable(device)

@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
             raise ConfigError("--shape, --layout, --mean and --std are for a model's file; a folder says them itself", f"harness profile {subject}")
         if foreign and foreign.inputs and foreign.inputs[0].shape and isinstance(foreign.inputs[0].shape[0], int) and batches:
             raise ConfigError(f"{subject.name} is fixed to batch {foreign.inputs[0].shape[0]}", "omit --batches")
-        plans, left_out = plan_cells(subject, settings, backends.split(",") if backends else None, foreign)
+        plans, left_out = plan_cells(subject, settings, backends.split(",") if backends is not None else None, foreign)
         for reason in left_out:
             remark(f"left out: {reason}")
         written = []

@@ -49,6 +49,8 @@ def ask(probe: Probe, subject: OpenSubject) -> list[Outcome]:
         outcomes.extend(unanswered(probe, outcomes, error.message))
     except MemoryError:
         outcomes.extend(unanswered(probe, outcomes, "out of memory"))
+    except Exception as error:  # noqa: BLE001  a runtime's own kind of error: it ends this probe, not the others
+        outcomes.extend(unanswered(probe, outcomes, f"{type(error).__name__}: {' '.join(str(error).split())}"))
     return outcomes
 
 

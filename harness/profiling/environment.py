@@ -55,7 +55,11 @@ def environment(threads: int) -> Environment:
         packages=_packages(),
         threads=threads,
         container=_container(),
-        load={"load_1min": os.getloadavg()[0], "steal_percent": float(getattr(psutil.cpu_times_percent(), "steal", 0.0))},
+        load={
+            "load_1min": os.getloadavg()[0],
+            "steal_percent": float(getattr(psutil.cpu_times_percent(), "steal", 0.0)),
+            **({"gpu_processes": float(_gpu_processes())} if gpu else {}),
+        },
         fingerprint=sha256_of_text(canonical_json(facts))[:12],
     )
 
@@ -120,6 +124,16 @@ def _gpu() -> dict[str, str]:
         }
     except pynvml.NVMLError:
         return {}
+
+
+def _gpu_processes() -> int:
+    """Processes that compute on the first GPU now; in a container those of others may be hidden."""
+    import pynvml
+
+    try:
+        return len(pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(0)))
+    except pynvml.NVMLError:
+        return 0
 
 
 def _slug(text: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
-from harness.core.errors import CheckpointError, ConfigError, UnavailableError
-from harness.core.registry import BACKENDS, EXPORTERS
+from harness.core.errors import CheckpointError, ConfigError, UnavailableError, UnknownNameError
+from harness.core.registry import BACKENDS, EXPORTERS, PROBES
 
 #: The backend whose fp32 logits on the checkpoint are the reference for parity.
 REFERENCE = "torch_eager"
@@ -34,6 +34,9 @@ def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str
     A checkpoint stands for itself and for every artifact exported under it; `foreign` describes a model's file that was not made
     here. Raises UnavailableError when a backend that was named can't run, ConfigError when nothing fits or a runtime option is wrong.
     """
+    for probe in profile.probes:
+        if probe not in PROBES.names():
+            raise UnknownNameError("probe", probe, PROBES.names())
     artifacts = [(subject.resolve().parent, foreign)] if foreign else _artifacts(subject)
     named = list(backends) if backends else ([profile.runtime.backend] if profile.runtime.backend else None)
     plans: list[CellPlan] = []

@@ -12,7 +12,7 @@ import psutil
 import harness
 from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
-from harness.core.errors import DataError, HarnessError, MeasurementError
+from harness.core.errors import ConfigError, DataError, HarnessError, MeasurementError
 from harness.core.measurement import Missing, Outcome
 from harness.core.record import Cell, ProfileRecord
 from harness.core.registry import DATASETS, PROBES
@@ -80,6 +80,16 @@ def _data_of(job: Job, artifact: Artifact) -> DataUse | None:
         return None
     spec = DATASETS.load(job.dataset)
     return DataUse(name=spec.name, version=spec.version, gsd_m=spec.gsd_m, tile=artifact.checkpoint.dataset.tile)
+
+
+def require_tile(profile: DeploymentProfile, artifact: Artifact) -> None:
+    """Raises ConfigError where the profile wants another size than the artifact's: latency, FLOP and scores would be of different inputs."""
+    made_for, wanted = artifact.checkpoint.input_size, profile.input.tile
+    if wanted not in (None, made_for) and not artifact.checkpoint.is_foreign:
+        raise ConfigError(
+            f"profile {profile.name} asks for tiles of {wanted} px, {artifact.checkpoint.model} was trained at {made_for} px",
+            f"harness train {artifact.checkpoint.model} --input-size {wanted}, or leave input.tile out",
+        )
 
 
 def tile_size(profile: DeploymentProfile, artifact: Artifact) -> int:

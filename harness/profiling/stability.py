@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import math
+from collections.abc import Iterable, Sequence
 
 from harness.core.measurement import Measurement, Missing, percentile
 from harness.core.record import Advice
 
-NOISY, DRIFTING, OUTLIER, SHORT = 0.10, 0.10, 2.0, 1e-3
+NOISY, DRIFTING, SHORT = 0.10, 0.10, 1e-3
+#: A correlation of ranks from call to call above this makes intervals too narrow to be quoted without a word.
+DEPENDENT = 0.2
 
 
 def advice_on(outcomes: Iterable[Measurement | Missing]) -> tuple[Advice, ...]:
@@ -20,6 +24,16 @@ def advice_on(outcomes: Iterable[Measurement | Missing]) -> tuple[Advice, ...]:
             counters = ", ".join(f"{name} {value / 1e9:.3f} GFLOP" for name, value in outcome.detail["counters"].items())
             warnings.append(Advice(kind="counters", message=f"FLOP counters disagree: {counters}", advice="report both, and see docs/flops.md"))
     return tuple(warnings)
+
+
+def rank_correlation(samples: Sequence[float]) -> float:
+    """Spearman's correlation of each call with the next one; 0 for calls that are all alike."""
+    order = {value: rank for rank, value in enumerate(sorted(set(samples)))}
+    ranks = [order[value] for value in samples]
+    mean = math.fsum(ranks) / len(ranks)
+    spread = math.fsum((rank - mean) ** 2 for rank in ranks)
+    together = math.fsum((one - mean) * (other - mean) for one, other in itertools.pairwise(ranks))
+    return together / spread if spread else 0.0
 
 
 def _about_latency(samples: tuple[float, ...]) -> Iterable[Advice]:
@@ -38,6 +52,14 @@ def _about_latency(samples: tuple[float, ...]) -> Iterable[Advice]:
             kind="noisy",
             message=f"the middle half of the calls spreads over {spread:.0%} of the median",
             advice="stop other programs, use fewer threads than cores, or raise sampling.max_seconds",
+        )
+    memory = rank_correlation(samples)
+    if memory >= DEPENDENT and memory > 3 / math.sqrt(len(samples)):
+        factor = math.sqrt((1 + memory) / (1 - memory)) if memory < 1 else math.inf
+        yield Advice(
+            kind="dependent",
+            message=f"a call resembles the one before it (rank correlation {memory:.2f}), so true intervals are about {factor:.1f} times as wide",
+            advice="let the machine settle, raise sampling.min_seconds, or repeat the run on another day",
         )
     if middle < SHORT:
         yield Advice(

@@ -145,6 +145,8 @@ def opened(job: Job) -> Iterator[OpenSubject]:
     reason = backend.unavailable(job.device)
     if reason:
         raise UnavailableError(reason, "harness doctor")
+    if hasattr(backend, "import_model"):
+        backend.import_model(artifact)
     measurable = host_memory.resettable() is None
     import_peak = host_memory.peak() if measurable else 0
     begin = wall_clock()

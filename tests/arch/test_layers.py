@@ -30,7 +30,16 @@ def modules_after(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("table", "--help"), ("train", "--help"), ("profile", "--help"), ("flops", "--help"), ("list", "encoders"), ("list", "profiles"), ("list", "quantities")],
+    [
+        ("--help",),
+        ("table", "--help"),
+        ("train", "--help"),
+        ("profile", "--help"),
+        ("flops", "--help"),
+        ("list", "encoders"),
+        ("list", "profiles"),
+        ("list", "quantities"),
+    ],
     ids=" ".join,
 )
 def test_light_verbs_import_no_framework(arguments):
@@ -47,7 +56,9 @@ def test_profiling_an_artifact_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("verb", ["list", "doctor", "data prepare", "data show", "flops", "train", "export", "profile", "table", "plot", "records list", "records show", "recommend"])
+@pytest.mark.parametrize(
+    "verb", ["list", "doctor", "data prepare", "data show", "flops", "train", "export", "profile", "table", "plot", "records list", "records show", "recommend"]
+)
 def test_every_verb_has_help_with_an_example(verb):
     from typer.testing import CliRunner
 

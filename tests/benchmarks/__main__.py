@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks`: run all benchmarks and write bench_results/benchmarks/*.json."""
+"""`python -m tests.benchmarks`: run all benchmarks, or those named, and write bench_results/benchmarks/*.json."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from pathlib import Path
 from harness.core.files import write_atomic
 from harness.profiling.environment import environment
 from harness.support.clock import utc_now
-from tests.benchmarks import flops, overhead
+from tests.benchmarks import accuracy, coverage, flops, gate, memory, overhead, patience, scene
 
 OUT = Path("bench_results/benchmarks")
+BENCHMARKS = {
+    "accuracy": accuracy.measure,
+    "coverage": coverage.measure,
+    "memory": memory.measure,
+    "scene": scene.measure,
+    "flops": flops.measure,
+    "gate": gate.measure,
+    "overhead": overhead.measure,
+    "patience": patience.measure,
+}
 
 
 def main() -> None:
     here = environment(1).model_dump(mode="json", exclude={"load"})
-    for name, benchmark in (("overhead", overhead.measure), ("flops", flops.measure)):
+    chosen = sys.argv[1:] or list(BENCHMARKS)
+    for name in chosen:
         print(f"{name} ...", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
-            found = benchmark(Path(folder))
+            found = BENCHMARKS[name](Path(folder))
         print(write_atomic(OUT / f"{name}.json", json.dumps({"created": utc_now(), "environment": here, **found}, indent=1) + "\n"))
 
 

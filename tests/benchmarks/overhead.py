@@ -27,7 +27,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def _compare(folder: Path, name: str, side: int, rounds: int, calls: int) -> dict[str, Any]:
-    session = _session(folder / f"{name}.onnx", name, side)
+    session = open_session(folder / f"{name}.onnx", name, side)
     image = np.random.default_rng(0).normal(size=(1, 3, side, side)).astype(np.float32)
     ours = OnnxRuntimeSession(session, "cpu")
     ours.bind([image])
@@ -66,7 +66,7 @@ def _compare(folder: Path, name: str, side: int, rounds: int, calls: int) -> dic
     }
 
 
-def _session(path: Path, name: str, side: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, name: str, side: int) -> onnxruntime.InferenceSession:
     network = timm.create_model(name, pretrained=False).eval()
     torch.onnx.export(network, (torch.zeros(1, 3, side, side),), path, dynamo=True, opset_version=20, input_names=["x"], verbose=False)
     options = onnxruntime.SessionOptions()

@@ -229,3 +229,29 @@ def test_a_corrupt_record_is_named_and_the_others_are_shown(home, tmp_path, caps
     out, err = capsys.readouterr()
     assert victim.name in err
     assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("input: {batch: 1, tile: 32}", "asks for tiles of 32 px"),
+        ("probes: [size, lateny]", "did you mean 'latency'"),
+        ("probes: []", "at least 1 item"),
+        ("input: {batch: true}", "batch"),
+    ],
+)
+def test_a_profile_that_asks_for_what_can_not_be_is_refused_before_anything_runs(home, tmp_path, capsys, change, words):
+    key = change.partition(":")[0]
+    lines = [line for line in Path("profiles/ci.yaml").read_text().splitlines() if not line.startswith(f"{key}:")]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("\n".join([*lines, change]))
+    capsys.readouterr()
+    assert run(["profile", str(home / "run"), "--profile", str(mine), "--root", str(home / "data"), "--out", str(tmp_path / "records")]) == 2
+    assert words in said(capsys)
+    assert not (tmp_path / "records").exists()
+
+
+@pytest.mark.parametrize("value", ["-5", "abc", "1.5", "true"])
+def test_an_option_of_a_wrong_kind_is_one_error(home, tmp_path, capsys, value):
+    assert train(home, "--decoder-option", f"width={value}", out="wrong") == 2
+    assert "option width of fpn" in said(capsys)
