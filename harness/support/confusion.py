@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -48,8 +50,11 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def miou(matrix: np.ndarray) -> float:
-    """Mean IoU over the classes present in truth or prediction."""
-    return float(mean_over_present(iou_per_class(matrix)))
+    """Mean IoU over the classes present in truth or prediction, exact to the last bit; NaN where none is."""
+    hits = np.diagonal(matrix)
+    unions = matrix.sum(0) + matrix.sum(1) - hits
+    shares = [Fraction(int(hit), int(union)) for hit, union in zip(hits, unions, strict=True) if union]
+    return float(sum(shares, Fraction(0)) / len(shares)) if shares else math.nan
 
 
 def macro_f1(matrix: np.ndarray) -> float:

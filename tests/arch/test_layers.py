@@ -57,7 +57,24 @@ def test_profiling_an_artifact_needs_no_torch():
 
 
 @pytest.mark.parametrize(
-    "verb", ["list", "doctor", "data prepare", "data show", "flops", "train", "export", "profile", "table", "plot", "records list", "records show", "recommend"]
+    "verb",
+    [
+        "list",
+        "doctor",
+        "data prepare",
+        "data show",
+        "flops",
+        "train",
+        "export",
+        "profile",
+        "table",
+        "plot",
+        "records list",
+        "records show",
+        "recommend",
+        "check",
+        "report",
+    ],
 )
 def test_every_verb_has_help_with_an_example(verb):
     from typer.testing import CliRunner

@@ -176,7 +176,7 @@ def test_a_provider_that_is_not_here_fails_the_cell(subject, data, tmp_path):
 
 def test_a_killed_run_loses_nothing_finished_and_goes_on_where_it_was(subject, data, tmp_path):
     """SIGKILL of the parent while the second of three cells runs: its child dies too, and --reuse measures only what is missing."""
-    steady = {**FAST, "min_seconds": 1.0, "max_seconds": 3.0}
+    steady = {**FAST, "min_seconds": 0.4, "max_seconds": 0.8}
     (tmp_path / "slow.yaml").write_text(
         f"schema: 1\nname: slow\npurpose: tests\nruntime: {{backend: fake, threads: 1}}\nprobes: [latency, size]\nsampling: {json.dumps(steady)}\n"
     )

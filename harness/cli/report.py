@@ -1,0 +1,85 @@
+"""`harness report`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from harness.cli.output import remark
+from harness.cli.profile import RECORDS
+from harness.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from harness.core.record import ProfileRecord
+
+NOT_READY = 1
+
+
+class Format(StrEnum):
+    HTML = "html"
+    MARKDOWN = "md"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    @app.command(epilog="Example: harness report runs/unet+unet--synthetic--scratch--seed0 --profile cpu-default --out report.html")
+    def report(
+        subject: Path = typer.Argument(help="A checkpoint or artifact folder, a model's file, or a record's .json file."),
+        profile: str | None = typer.Option(None, "--profile", help="A profile's YAML file or name (default: the record's own, or cpu-default)."),
+        form: Format = typer.Option(Format.HTML, "--format", help="html is one file that needs no network."),
+        json: bool = typer.Option(False, "--json", help="The same as --format json."),
+        out: Path | None = typer.Option(None, "--out", help="File to write (default: standard output, for html report.html)."),
+        records: Path = typer.Option(RECORDS, "--records", help="Folder of records."),
+        strict: bool = typer.Option(False, "--strict", help="Exit code 1 also where it is UNKNOWN."),
+    ) -> None:
+        """Is it ready for a deployment profile? READY, NOT READY (exit code 1) or UNKNOWN, with everything that the answer rests on."""
+        from json import dumps
+
+        from harness.core.deployment import read_profile
+        from harness.core.files import write_atomic
+        from harness.results import render_report
+        from harness.results.readiness import Answer, readiness
+        from harness.results.store import read_record
+
+        is_record = subject.suffix == ".json" and subject.is_file()
+        found = [(read_record(subject), subject)] if is_record else _records_of(subject, records)
+        settings = found[0][0].profile if is_record and profile is None else read_profile(profile or "cpu-default")
+        judged = readiness(str(subject), found, settings)
+        form = Format.JSON if json else form
+        given = {"profile": profile or settings.name, "records": str(records)}
+        if form is Format.HTML:
+            text = render_report.html(judged, **given)
+        elif form is Format.MARKDOWN:
+            text = render_report.markdown(judged, **given)
+        else:
+            text = dumps(render_report.object_of(judged, **given), indent=1)
+        target = out or (Path("report.html") if form is Format.HTML else None)
+        print(write_atomic(target, text + "\n") if target else text)
+        remark(f"{judged.answer}: {render_report.headline(judged)}")
+        if judged.answer is Answer.NOT_READY or (strict and judged.answer is Answer.UNKNOWN):
+            raise typer.Exit(NOT_READY)
+
+
+def _records_of(subject: Path, folder: Path) -> list[tuple[ProfileRecord, Path | None]]:
+    """The records of a model in a folder: by the hash of the file, or of its checkpoint, which stands for its artifacts too."""
+    from harness.core.artifact import read_subject
+    from harness.core.files import sha256_of_file
+    from harness.results.store import read_records, record_path
+
+    if subject.is_file():
+        wanted = {sha256_of_file(subject)}
+    elif subject.is_dir():
+        artifact = read_subject(subject)
+        wanted = {artifact.checkpoint_sha256} if artifact.format == "checkpoint" else {artifact.sha256}
+    else:
+        raise ConfigError(f"{subject} does not exist", "give a checkpoint or artifact folder, a model's file, or a record")
+    if not folder.is_dir():
+        return []
+    known = read_records(folder)
+    for problem in known.problems:
+        remark(f"not read: {problem.reason}")
+    chosen = [record for record in known.records if {record.cell.artifact_sha256, record.cell.checkpoint_sha256} & wanted]
+    return [(record, record_path(folder, record)) for record in chosen]

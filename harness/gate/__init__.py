@@ -1,0 +1,174 @@
+"""The stage `check`: is a candidate worse than a baseline, on this machine, by more than the profile allows?
+
+In scope: measuring both, and judging with `harness.results.regression`. Out of scope: what a figure is, and how it is shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.core.deployment import DeploymentProfile
+from harness.core.errors import ConfigError, MeasurementError
+from harness.core.measurement import Missing
+from harness.core.record import ProfileRecord
+from harness.gate.bench import Bench, Effort, job_of
+from harness.gate.judging import compare, judged_runs, tolerances_of
+from harness.profiling.environment import available_cores, environment
+from harness.profiling.plan import CellPlan, plan_cells
+from harness.profiling.run import cell_of, record_of
+from harness.results import regression
+from harness.results.accepted import accepted_record
+from harness.results.check_result import Checked
+from harness.stages import Progress, data_of, foreign_subject, profile_cells
+from harness.support.clock import wall_clock
+
+__all__ = ["Effort", "accepted_for", "check_against_artifact", "check_against_record", "check_side_by_side", "plans_of"]
+
+
+def plans_of(
+    subject: Path, profile: DeploymentProfile, backends: Sequence[str] | None = None, data: str | None = None
+) -> tuple[list[CellPlan], DeploymentProfile]:
+    """The cells of a subject, and the profile at the size that a model's file takes."""
+    foreign = None
+    if subject.suffix in {".onnx", ".pt2"} and not subject.is_dir():
+        foreign, profile = foreign_subject(subject, profile, data=data)
+    return plan_cells(subject, profile, backends, foreign)[0], profile
+
+
+def check_side_by_side(
+    subject: Path, against: Path, profile: DeploymentProfile, *, backends: Sequence[str] | None = None, data: str | None = None, **given: Any
+) -> list[Checked]:
+    """Check each cell of a subject against the same cell of the baseline. Raises ConfigError where they have none in common."""
+    after, profile = plans_of(subject, profile, backends, data)
+    before, _ = plans_of(against, profile, backends, data)
+    pairs = _matched(after, before)
+    if not pairs:
+        have = ", ".join(plan.label for plan in before)
+        raise ConfigError(f"nothing in {against} runs as the candidate does ({after[0].label}); it has {have}", "name artifact folders of one format")
+    return [check_against_artifact(new, old, profile, data=data, **given) for new, old in pairs]
+
+
+def _matched(after: list[CellPlan], before: list[CellPlan]) -> list[tuple[CellPlan, CellPlan]]:
+    """Candidate and baseline of the same runtime, format and precision; one of each are a pair whatever their format."""
+    if len(after) == len(before) == 1:
+        return [(after[0], before[0])]
+    known = {(plan.backend, plan.artifact.format, plan.artifact.precision): plan for plan in before}
+    keyed = [(plan, (plan.backend, plan.artifact.format, plan.artifact.precision)) for plan in after]
+    return [(plan, known[key]) for plan, key in keyed if key in known]
+
+
+def check_against_artifact(
+    after: CellPlan,
+    before: CellPlan,
+    profile: DeploymentProfile,
+    *,
+    effort: Effort | None = None,
+    data: str | None = None,
+    root: Path | None = None,
+    command: str = "",
+    progress: Progress = lambda done, total, what: None,
+) -> Checked:
+    """Measure both side by side. Raises MeasurementError where one of them can't be run."""
+    begin = wall_clock()
+    threads = profile.runtime.threads or available_cores()
+    dataset, folder = data_of(after.artifact, data, root)
+    work = Path(tempfile.mkdtemp(prefix="harness-check-"))
+    try:
+        jobs = [job_of(plan, profile, threads, dataset, folder, work / name) for plan, name in ((before, "before"), (after, "after"))]
+        progress(0, 4, f"baseline: {before.label}")
+        # Latency and memory are measured in turns later, so that here only the facts of the baseline are needed.
+        facts = tuple(probe for probe in profile.probes if probe in {"flops", "size", "accuracy"})
+        slim = jobs[0].model_copy(update={"profile": profile.model_copy(update={"probes": facts})})
+        old = _whole(record_of(slim, before.artifact))
+        progress(1, 4, f"candidate: {after.label}")
+        new = _whole(record_of(jobs[1], after.artifact, command))
+        progress(2, 4, "in turns")
+        changes, notes = compare(Bench(jobs[0], jobs[1], effort or Effort()), old, new, profile, progress)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Checked(
+        subject=after.label,
+        baseline=f"{before.label} in {before.folder}",
+        mode="side by side",
+        profile=profile.name,
+        machine=new.environment.machine,
+        fingerprint=new.environment.fingerprint,
+        changes=tuple(changes),
+        notes=tuple(notes),
+        seconds=wall_clock() - begin,
+        record=new,
+    )
+
+
+def check_against_record(
+    after: CellPlan,
+    old: ProfileRecord,
+    profile: DeploymentProfile,
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    command: str = "",
+    progress: Progress = lambda done, total, what: None,
+) -> Checked:
+    """Measure the candidate alone and compare with a stored record of the same machine and profile; else nothing is measured."""
+    begin = wall_clock()
+    here = environment(profile.runtime.threads or available_cores())
+    tolerances = tolerances_of(profile)
+    nothing = Checked(
+        subject=after.label,
+        baseline=f"record {old.id[:8]} of {old.created}",
+        mode="against a record",
+        profile=profile.name,
+        machine=here.machine,
+        fingerprint=here.fingerprint,
+        changes=(),
+    )
+    reason = _not_comparable(old, here.fingerprint, profile, after)
+    if reason:
+        changes = [regression.unknown(name, one, f"not comparable: {reason}") for name, one in tolerances.items()]
+        return dataclasses.replace(nothing, changes=tuple(changes))
+
+    @functools.cache
+    def taken(attempt: int) -> list[ProfileRecord]:
+        """Two fresh runs: how far they lie apart is what one process can't know of itself."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, records = Path(folder), []  # type: Path, list[ProfileRecord]
+            for run in range(2):
+                progress(2 * attempt + run, 4, after.label)
+                records += [_whole(record) for _, record, _ in profile_cells([after], profile, out=out, data=data, root=root, command=command)]
+            return records
+
+    wanted = {name: one for name, one in tolerances.items() if profile.regression or not isinstance(old.outcome(name), Missing)}
+    changes = [regression.judged_twice(taken, functools.partial(judged_runs, name, one, old)) for name, one in wanted.items()]
+    return dataclasses.replace(nothing, changes=tuple(changes), seconds=wall_clock() - begin, record=taken(0)[0])
+
+
+def accepted_for(folder: Path, plan: CellPlan, profile: DeploymentProfile) -> ProfileRecord:
+    """The accepted baseline of a cell on this machine. Raises RecordError where there is none."""
+    threads = profile.runtime.threads or available_cores()
+    job = job_of(plan, profile, threads, None, None, Path())
+    return accepted_record(folder, environment(threads).machine, cell_of(job, plan.artifact).subject, profile.name)
+
+
+def _not_comparable(old: ProfileRecord, fingerprint: str, profile: DeploymentProfile, plan: CellPlan) -> str:
+    if old.environment.fingerprint != fingerprint:
+        return f"the record is of another machine or other versions ({old.environment.machine}, {old.environment.fingerprint[:8]}; here {fingerprint[:8]})"
+    if old.profile_sha256 != profile.sha256:
+        return f"the record was made under another profile ({old.profile.name}, {old.profile_sha256[:8]}; now {profile.name}, {profile.sha256[:8]})"
+    if old.cell.backend != plan.backend:
+        return f"the record ran on {old.cell.backend}, the candidate on {plan.backend}"
+    return ""
+
+
+def _whole(record: ProfileRecord) -> ProfileRecord:
+    """The record, unless the run failed. Raises MeasurementError with the reason."""
+    failed = record.detail.get("failed")
+    if failed:
+        raise MeasurementError(f"{record.cell.model} on {record.cell.backend}: {failed}", "harness profile shows more")
+    return record

@@ -1,0 +1,227 @@
+"""`harness check` on the fake runtime: the timing comes from a made-up busy machine, everything else is real."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.cli.main import run
+from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, DataUse, Preprocessing, read_subject
+from harness.core.deployment import DeploymentProfile
+from harness.core.files import sha256_of_file, write_value
+from harness.core.registry import DATASETS
+from harness.profiling import paired
+from harness.profiling.job import Job
+from harness.profiling.rounds import time_rounds
+from harness.profiling.run import write_examples
+from tests.builders import checkpoint
+from tests.machine_model import BusyMachine
+
+pytest_plugins = ["pytester"]
+
+PROFILE = {
+    "schema": 1,
+    "name": "gate",
+    "purpose": "tests",
+    "runtime": {"backend": "fake", "threads": 1},
+    "sampling": {"isolate": False, "warmup_runs": 1, "warmup_seconds": 0, "min_runs": 8, "min_seconds": 0, "max_seconds": 0.02},
+    "probes": ["latency", "memory", "size", "accuracy"],
+    "max_tiles": 4,
+    "regression": {"latency": "5%", "peak_host_memory": "5%", "artifact_size": "1%", "miou": 0.005, "argmax_agreement": 0.001},
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Synthetic tiles and the checkpoints `old`, `same` and `large`, whose weights are twice the bytes."""
+    folder = tmp_path_factory.mktemp("home")
+    spec = DATASETS.load("synthetic")
+    spec.prepare(folder / "data" / f"synthetic-{spec.version}", lambda done, total, what: None)
+    for name, weights in (("old", b"0" * 1000), ("same", b"0" * 1000), ("large", b"0" * 2000)):
+        _fake_checkpoint(folder / name, weights, spec)
+    (folder / "gate.yaml").write_text(yaml.safe_dump(PROFILE, sort_keys=False))
+    return folder
+
+
+def _fake_checkpoint(folder: Path, weights: bytes, spec) -> None:
+    folder.mkdir()
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    value = checkpoint(
+        "unet+unet",
+        data="synthetic",
+        bands=spec.bands,
+        classes=spec.classes,
+        input_size=64,
+        preprocessing=Preprocessing(mean=spec.mean, std=spec.std),
+        dataset=DataUse(name="synthetic", version=spec.version),
+        weights_sha256=sha256_of_file(folder / WEIGHTS_FILE),
+    )
+    write_value(folder / CHECKPOINT_FILE, value)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A busy machine in place of the processes that time and weigh; set `slower` and `larger` for the candidate."""
+    here = BusyMachine(7)
+    here.slower, here.larger = 1.0, 1.0
+
+    def latency_rounds(candidate, pair):
+        arms = [here.arm(0.005), here.arm(0.005), here.arm(0.005 * here.slower)]
+        return time_rounds(arms, here.clock, rounds=pair.rounds, calls=5, max_seconds=1e9)
+
+    def memory_pairs(candidate, baseline, *, pairs, work):
+        return [{"peak_host_memory": (1e8 + index * 1e5, here.larger * (1e8 + 1e5 * (pairs - index)))} for index in range(pairs)]
+
+    monkeypatch.setattr(paired, "latency_rounds", latency_rounds)
+    monkeypatch.setattr(paired, "memory_pairs", memory_pairs)
+    return here
+
+
+def check(home: Path, candidate: str, *more: str) -> int:
+    return run(["check", str(home / candidate), "--profile", str(home / "gate.yaml"), "--root", str(home / "data"), *more])
+
+
+def against(home: Path, candidate: str, *more: str) -> int:
+    return check(home, candidate, "--against", str(home / "old"), *more)
+
+
+def found(capsys) -> tuple[str, dict[str, dict]]:
+    said = json.loads(capsys.readouterr().out)[0]
+    return said["outcome"], {change["quantity"]: change for change in said["changes"]}
+
+
+def test_the_same_model_passes_and_every_quantity_of_the_profile_is_compared(home, machine, capsys):
+    assert against(home, "same", "--json") == 0
+    outcome, changes = found(capsys)
+    assert outcome == "PASS"
+    assert list(changes) == list(PROFILE["regression"])
+    assert changes["latency"]["low"] < 0 < changes["latency"]["high"] < 0.05
+    assert 0 < changes["latency"]["detectable"] < 0.05
+    assert changes["latency"]["repeats"] >= 60
+    assert (changes["miou"]["before"], changes["miou"]["worse"]) == (changes["miou"]["after"], 0)
+    assert changes["argmax_agreement"]["after"] == 1
+
+
+def test_a_slower_model_fails_after_it_was_measured_twice(home, machine, capsys):
+    machine.slower = 1.15
+    assert against(home, "same", "--json") == 1
+    outcome, changes = found(capsys)
+    assert outcome == "FAIL"
+    assert changes["latency"]["worse"] == pytest.approx(0.15, abs=0.03)
+    assert "measured twice" in changes["latency"]["why"]
+    assert {change["outcome"] for name, change in changes.items() if name != "latency"} == {"PASS"}
+
+
+def test_a_model_that_needs_more_memory_or_disk_fails_by_that_alone(home, machine, capsys):
+    machine.larger = 1.10
+    assert against(home, "large", "--json") == 1
+    _, changes = found(capsys)
+    assert {name for name, change in changes.items() if change["outcome"] == "FAIL"} == {"peak_host_memory", "artifact_size"}
+
+
+def test_what_can_not_be_told_is_inconclusive_and_fails_only_when_strict(home, machine, capsys):
+    machine.spread, machine.wander, machine.memory = 1.5, 3.0, 0.5
+    assert against(home, "same", "--json") == 0
+    outcome, changes = found(capsys)
+    assert outcome == changes["latency"]["outcome"] == "INCONCLUSIVE"
+    assert "refused: the tolerance is below" in changes["latency"]["why"]
+    assert against(home, "same", "--strict") == 1
+
+
+def test_junit_and_markdown_say_the_same(home, machine, tmp_path, capsys):
+    machine.slower = 1.3
+    assert against(home, "same", "--junit", str(tmp_path / "j.xml"), "--markdown", str(tmp_path / "s.md")) == 1
+    suite = ET.parse(tmp_path / "j.xml").getroot()[0]
+    assert suite.attrib["failures"] == "1"
+    assert [case.attrib["name"] for case in suite] == list(PROFILE["regression"])
+    assert suite[0].find("failure").attrib["type"] == "FAIL"
+    text = (tmp_path / "s.md").read_text()
+    assert "harness check: FAIL" in text
+    assert text.count("\n| ") == 1 + len(PROFILE["regression"])
+    assert "FAIL in" in capsys.readouterr().out
+
+
+def test_a_baseline_is_accepted_with_a_reason_then_compared_with_and_moved(home, machine, tmp_path, capsys):
+    folder = tmp_path / "baselines"
+    assert against(home, "old", "--accept", "--baselines", str(folder)) == 2
+    assert check(home, "old", "--against-record", "accepted", "--baselines", str(folder)) == 4
+    assert "no baseline was accepted yet" in capsys.readouterr().err
+    assert against(home, "old", "--accept", "--reason", "first", "--baselines", str(folder)) == 0
+    capsys.readouterr()
+    check(home, "same", "--against-record", "accepted", "--baselines", str(folder), "--json")
+    _, changes = found(capsys)
+    assert {changes[name]["outcome"] for name in ("artifact_size", "miou")} == {"PASS"}
+    machine.slower = 2.0
+    assert against(home, "large", "--accept", "--reason", "larger head", "--baselines", str(folder)) == 0
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["why"] for line in lines] == ["first", "larger head"]
+    assert lines[0]["from"] is None
+    assert lines[1]["from"] == lines[0]["to"]
+    assert lines[1]["outcome"] == "FAIL"
+    assert {"when", "who", "baseline"} <= lines[1].keys()
+
+
+def test_a_record_of_another_machine_or_profile_is_not_compared(home, machine, tmp_path, capsys):
+    folder = tmp_path / "baselines"
+    assert against(home, "old", "--accept", "--reason", "first", "--baselines", str(folder)) == 0
+    path = next(folder.glob("*/*.json"))
+    content = json.loads(path.read_text())
+    capsys.readouterr()
+    foreign = {**content["environment"], "fingerprint": "other"}
+    for field, value, said in (("environment", foreign, "another machine"), ("profile_sha256", "other", "another profile")):
+        other = tmp_path / "other.json"
+        other.write_text(json.dumps({**content, field: value}))
+        assert check(home, "same", "--against-record", str(other), "--json") == 0
+        outcome, changes = found(capsys)
+        assert outcome == "INCONCLUSIVE"
+        assert all("not comparable: the record" in change["why"] and said in change["why"] for change in changes.values())
+
+
+@pytest.mark.parametrize("more", [(), ("--against", "x", "--against-record", "y")])
+def test_exactly_one_baseline_is_named(home, more, capsys):
+    assert check(home, "same", *more) == 2
+    assert "--against" in capsys.readouterr().err
+
+
+def test_the_shared_process_times_all_three_and_memory_comes_from_processes_of_its_own(home, tmp_path):
+    """Real processes on the fake runtime; only the shape of the answer is asserted."""
+    settings = DeploymentProfile(**PROFILE)
+    folder = home / "data" / f"synthetic-{DATASETS.load('synthetic').version}"
+    jobs = []
+    for name in ("old", "large"):
+        job = Job(folder=home / name, backend="fake", device="cpu", threads=1, profile=settings, dataset="synthetic", data_root=folder, work=tmp_path / name)
+        job.work.mkdir()
+        write_examples(job, read_subject(job.folder))
+        jobs.append(job)
+    pair = paired.Pair(baseline=jobs[0], rounds=5, visit_seconds=0.001, max_seconds=10, candidate_first=True)
+    rounds = paired.latency_rounds(jobs[1], pair)
+    assert [len(one) for one in rounds] == [3] * 5
+    assert min(min(one) for one in rounds) > 0
+    pairs = paired.memory_pairs(jobs[1], jobs[0], pairs=1, work=tmp_path / "memory")
+    assert 15e6 < pairs[0]["peak_host_memory"][0] < 500e6
+
+
+@pytest.mark.parametrize(("slower", "more", "passed", "failed", "skipped"), [(1.0, (), 1, 0, 0), (1.3, (), 0, 1, 0)])
+def test_the_pytest_plug_in_fails_a_slower_model(home, machine, pytester, slower, more, passed, failed, skipped):
+    machine.slower = slower
+    pytester.makepyfile(
+        f"def test_speed(harness_check):\n"
+        f"    checks = harness_check({str(home / 'same')!r}, against={str(home / 'old')!r}, profile={str(home / 'gate.yaml')!r}, root={str(home / 'data')!r})\n"
+        f"    assert checks[0].changes\n"
+    )
+    done = pytester.runpytest_inprocess("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", *more)
+    done.assert_outcomes(passed=passed, failed=failed, skipped=skipped)
+    if failed:
+        assert "measured twice" in done.stdout.str()
+
+
+def test_what_is_inconclusive_skips_the_test_or_fails_it_when_strict(home, machine, pytester):
+    machine.spread, machine.wander, machine.memory = 1.5, 3.0, 0.5
+    pytester.makepyfile(
+        f"def test_speed(harness_check):\n"
+        f"    harness_check({str(home / 'same')!r}, against={str(home / 'old')!r}, profile={str(home / 'gate.yaml')!r}, root={str(home / 'data')!r})\n"
+    )
+    pytester.runpytest_inprocess("-p", "harness.pytest_plugin").assert_outcomes(skipped=1)
+    pytester.runpytest_inprocess("-p", "harness.pytest_plugin", "--harness-strict").assert_outcomes(failed=1)
