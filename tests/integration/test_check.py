@@ -211,7 +211,7 @@ def test_the_pytest_plug_in_fails_a_slower_model(home, machine, pytester, slower
         f"    checks = harness_check({str(home / 'same')!r}, against={str(home / 'old')!r}, profile={str(home / 'gate.yaml')!r}, root={str(home / 'data')!r})\n"
         f"    assert checks[0].changes\n"
     )
-    done = pytester.runpytest_inprocess("-p", "harness.pytest_plugin", "-p", "no:cacheprovider", *more)
+    done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *more)
     done.assert_outcomes(passed=passed, failed=failed, skipped=skipped)
     if failed:
         assert "measured twice" in done.stdout.str()
@@ -223,5 +223,5 @@ def test_what_is_inconclusive_skips_the_test_or_fails_it_when_strict(home, machi
         f"def test_speed(harness_check):\n"
         f"    harness_check({str(home / 'same')!r}, against={str(home / 'old')!r}, profile={str(home / 'gate.yaml')!r}, root={str(home / 'data')!r})\n"
     )
-    pytester.runpytest_inprocess("-p", "harness.pytest_plugin").assert_outcomes(skipped=1)
-    pytester.runpytest_inprocess("-p", "harness.pytest_plugin", "--harness-strict").assert_outcomes(failed=1)
+    pytester.runpytest_inprocess().assert_outcomes(skipped=1)
+    pytester.runpytest_inprocess("--harness-strict").assert_outcomes(failed=1)
