@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
         if not is_new:
             remark(f"{name} is already there; --force builds it again")
         result({"dataset": name, "path": folder, "built": is_new}, json, [str(folder)])
-        next_command(f"harness data show {name}")
+        next_command(f"harness data show {name}", root=root, tile=tile)
 
     @verbs.command(epilog="Example: harness data show bluemarble_ice --out sheet.png")
     def show(
@@ -62,7 +62,7 @@ def register(app: typer.Typer) -> None:
         else:
             _print(spec, summary)
             print(sheet)
-        next_command(f"harness train unet+unet --data {name} --regime scratch")
+        next_command(f"harness train unet+unet --data {name} --regime scratch", root=root, tile=tile)
 
 
 def _print(spec: DatasetSpec, summary: dict[str, Any]) -> None:

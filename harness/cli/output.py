@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -44,9 +45,10 @@ def options_from(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def next_command(command: str) -> None:
-    """What to type next."""
-    remark(f"next: {command}")
+def next_command(command: str, **options: object) -> None:
+    """What to type next; `options` that were given are carried on as `--name value`."""
+    carried = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    remark("next: " + " ".join([command, *carried]))
 
 
 @contextlib.contextmanager

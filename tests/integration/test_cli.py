@@ -55,6 +55,12 @@ def test_a_set_is_shown_with_its_splits_side_by_side(tmp_path, capsys):
     assert shown["splits"]["test"]["tiles"] == 12
 
 
+def test_the_next_command_reads_the_same_folder(tmp_path, capsys):
+    root = tmp_path / "my data"
+    assert run(["data", "prepare", "synthetic", "--root", str(root)]) == 0
+    assert f"next: harness data show synthetic --root '{root}'\n" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_other_data_is_not_taken_for_this_one(tmp_path, capsys):
     for name in ("synthetic", "mars_craters"):
         printed(capsys, "data", "prepare", name, "--root", str(tmp_path / "data"))
