@@ -242,7 +242,8 @@ def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subje
 def test_an_interrupted_parent_leaves_no_child_behind(subject, data, tmp_path):
     one = job(subject, data, tmp_path / "w", fail="hang", timeout=600.0)
     code = (
-        "import sys; from pathlib import Path\n"
+        "import signal, sys; from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell that starts tests in the background has it ignored
         "from harness.profiling.job import Job\nfrom harness.profiling.run import record_of\nfrom harness.core.artifact import artifact_from_checkpoint\n"
         "job = Job.model_validate_json(Path(sys.argv[1]).read_text())\nrecord_of(job, artifact_from_checkpoint(job.folder))\n"
     )
