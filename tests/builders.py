@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,8 +43,9 @@ def profile(name: str = "cpu-default", **fields: Any) -> DeploymentProfile:
 
 
 def spread(median: float, *, count: int = 101, width: float = 0.1) -> tuple[float, ...]:
-    """`count` samples, evenly spaced over median * (1 ± width / 2), the middle one is the median."""
-    return tuple(median * (1 + width * (index / (count - 1) - 0.5)) for index in range(count))
+    """`count` samples, evenly spaced over median * (1 ± width / 2), in an order without memory; the middle one is the median."""
+    values = [median * (1 + width * (index / (count - 1) - 0.5)) for index in range(count)]
+    return tuple(random.Random(0).sample(values, count))
 
 
 def latency(median: float, *, count: int = 101, width: float = 0.1) -> Measurement:

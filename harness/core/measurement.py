@@ -1,23 +1,30 @@
 """Measured values with their raw samples, and what could not be measured with the reason.
 
 Percentile intervals are distribution-free: they are order statistics whose ranks come from the binomial distribution
-(David and Nagaraja, Order Statistics, 3rd ed., section 7.1), so they hold for skewed and multimodal samples. They assume
-independent samples; the stability verdict says when that is doubtful.
+(David and Nagaraja, Order Statistics, 3rd ed., section 7.1), so they hold for skewed and multimodal samples. Samples that resemble the ones
+before them tell less than independent ones: the ranks are those of as many independent samples as they are worth (`core.dependence`), and the
+interval's `method` says how many these are. Budgets on a tail can be judged with the bound at the end of this file, which needs fewer samples.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from harness.core.dependence import samples_per_independent
 from harness.core.quantity import quantity
 from harness.core.specs import Value
 
 CONFIDENCE = 0.95
+#: Of the bound on a tail, as in MLPerf's LoadGen.
+TAIL_CONFIDENCE = 0.99
+#: Standard deviations beyond which a binomial count has no chance that shows in a float.
+FAR = 10
 
 
 class Interval(Value):
@@ -73,10 +80,17 @@ class Measurement(Value):
         return percentile(self.samples, share)
 
     def interval(self, share: float = 0.5, confidence: float = CONFIDENCE) -> Interval | None:
-        """Interval of a percentile; None where too few samples exist (see `samples_needed`)."""
+        """Interval of a percentile; None where too few samples exist (see `needed`)."""
         if self.bounds is not None and share == 0.5:
             return self.bounds
         return percentile_interval(self.samples, share, confidence)
+
+    def needed(self, share: float = 0.5, confidence: float = CONFIDENCE) -> int:
+        """Samples from which on the percentile has an interval: more where samples resemble the ones before them."""
+        return math.ceil(samples_needed(share, confidence) * _dependence(self.samples, share))
+
+    def tail_bound(self, share: float, confidence: float = TAIL_CONFIDENCE) -> float | None:
+        return tail_bound(self.samples, share, confidence)
 
 
 class Missing(Value):
@@ -93,7 +107,7 @@ Outcome = Annotated[Measurement | Missing, Field(discriminator="kind")]
 
 def percentile(samples: Sequence[float], share: float) -> float:
     """Percentile with linear interpolation between order statistics (Hyndman and Fan type 7, numpy's default)."""
-    ordered = sorted(samples)
+    ordered = _ordered(tuple(samples))
     place = share * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
@@ -101,13 +115,30 @@ def percentile(samples: Sequence[float], share: float) -> float:
 
 
 def percentile_interval(samples: Sequence[float], share: float, confidence: float = CONFIDENCE) -> Interval | None:
-    """Two-sided interval of a percentile from order statistics, None where it does not exist for so few samples."""
-    ranks = interval_ranks(len(samples), share, confidence)
+    """Two-sided interval of a percentile from order statistics, None where it does not exist for so few samples.
+
+    `samples` are in the order in which they were taken: that tells how many independent ones they are worth.
+    """
+    taken = tuple(samples)
+    count, worth = len(taken), int(len(taken) / _dependence(taken, share))
+    ranks = interval_ranks(worth, share, confidence)
     if ranks is None:
         return None
-    ordered = sorted(samples)
-    low, high = ranks
-    return Interval(low=ordered[low - 1], high=ordered[high - 1], confidence=confidence, method="order statistics")
+    low, high = math.floor(ranks[0] * count / worth), math.ceil(ranks[1] * count / worth)
+    method = "order statistics" if worth == count else f"order statistics, {count} dependent samples worth {worth}"
+    ordered = _ordered(taken)
+    return Interval(low=ordered[low - 1], high=ordered[high - 1], confidence=confidence, method=method)
+
+
+@functools.lru_cache(maxsize=64)
+def _ordered(samples: tuple[float, ...]) -> tuple[float, ...]:
+    """Sorted; several percentiles of the same samples are asked for in a row."""
+    return tuple(sorted(samples))
+
+
+@functools.lru_cache(maxsize=64)
+def _dependence(samples: tuple[float, ...], share: float) -> float:
+    return samples_per_independent(samples, _ordered(samples), share)
 
 
 def samples_needed(share: float, confidence: float = CONFIDENCE) -> int:
@@ -126,7 +157,8 @@ def interval_ranks(count: int, share: float, confidence: float = CONFIDENCE) -> 
     low = 0
     high = count
     log_share, log_rest, log_count = math.log(share), math.log1p(-share), math.lgamma(count + 1)
-    for successes in range(count + 1):
+    first = max(0, math.floor(count * share - FAR * math.sqrt(count * share * (1 - share))))
+    for successes in range(first, count + 1):
         if below <= tail:
             low = successes  # P(fewer than `successes` samples lie under the percentile) <= tail
         below += math.exp(log_count - math.lgamma(successes + 1) - math.lgamma(count - successes + 1) + successes * log_share + (count - successes) * log_rest)
@@ -134,3 +166,33 @@ def interval_ranks(count: int, share: float, confidence: float = CONFIDENCE) -> 
             high = successes + 1
             break
     return (low, high) if 1 <= low < high <= count else None
+
+
+def tail_bound(samples: Sequence[float], share: float, confidence: float = TAIL_CONFIDENCE) -> float | None:
+    """A value that the percentile exceeds with a probability of at most 1 - `confidence`, None where there are too few samples.
+
+    The early-stopping rule of MLPerf's LoadGen: the t-th largest of n samples, t the largest for which at most t of n independent samples
+    lie above the percentile with a probability of at most 1 - `confidence`; t is at least 1. Dependent samples count for what they are worth.
+    """
+    taken = tuple(samples)
+    count, worth = len(taken), int(len(taken) / _dependence(taken, share))
+    above = _allowed_above(worth, share, confidence)
+    return None if above is None else _ordered(taken)[count - math.floor(above * count / worth)]
+
+
+def bound_needs(share: float, confidence: float = TAIL_CONFIDENCE) -> int:
+    """The fewest independent samples for which `tail_bound` exists: 64, 130 and 662 for p90, p95 and p99 at 99 %."""
+    return next(count for count in itertools.count(1) if _allowed_above(count, share, confidence) is not None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _allowed_above(count: int, share: float, confidence: float) -> int | None:
+    """The largest t >= 1 with P(at most t of `count` samples lie above the percentile) <= 1 - `confidence`; None where there is none."""
+    log_chance = count * math.log(share)  # of no sample above it; the chance itself would underflow for many samples
+    total, log_odds = math.exp(log_chance), math.log1p(-share) - math.log(share)
+    for above in range(1, count + 1):
+        log_chance += math.log((count - above + 1) / above) + log_odds
+        total += math.exp(log_chance)
+        if total > 1 - confidence:
+            return above - 1 or None
+    return None

@@ -6,11 +6,12 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
+from harness.core.dependence import samples_per_independent
 from harness.core.measurement import Measurement, Missing, percentile
 from harness.core.record import Advice
 
 NOISY, DRIFTING, SHORT = 0.10, 0.10, 1e-3
-#: A correlation of ranks from call to call above this makes intervals too narrow to be quoted without a word.
+#: A correlation of ranks from call to call above this widens intervals so much that it is said.
 DEPENDENT = 0.2
 
 
@@ -55,10 +56,11 @@ def _about_latency(samples: tuple[float, ...]) -> Iterable[Advice]:
         )
     memory = rank_correlation(samples)
     if memory >= DEPENDENT and memory > 3 / math.sqrt(len(samples)):
-        factor = math.sqrt((1 + memory) / (1 - memory)) if memory < 1 else math.inf
+        worth = len(samples) / samples_per_independent(samples, sorted(samples), 0.5)
         yield Advice(
             kind="dependent",
-            message=f"a call resembles the one before it (rank correlation {memory:.2f}), so true intervals are about {factor:.1f} times as wide",
+            message=f"a call resembles the one before it (rank correlation {memory:.2f}): {len(samples)} calls tell no more of the median than "
+            f"{worth:.0f} independent ones, and the intervals are as wide as that asks",
             advice="let the machine settle, raise sampling.min_seconds, or repeat the run on another day",
         )
     if middle < SHORT:

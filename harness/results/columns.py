@@ -10,7 +10,7 @@ from harness.core.errors import ConfigError
 from harness.core.measurement import Measurement, Missing
 from harness.core.record import ProfileRecord
 from harness.results.area import AREA_KEYS, NO_PRICES, Prices, area_entries
-from harness.results.figure import Absent, Entry, exact, figure_from_outcome, in_order, inverse, ratio_of_medians, scaled, tail_from_outcome
+from harness.results.figure import Absent, Entry, exact, figure_from_outcome, inverse, ratio_of_medians, scaled, tail_from_outcome
 from harness.results.pareto import Better
 from harness.results.units import Dimension
 
@@ -99,7 +99,7 @@ def chosen_columns(text: str) -> tuple[str, ...]:
 def entries_from_record(record: ProfileRecord, eager: ProfileRecord | None, prices: Prices = NO_PRICES) -> Mapping[str, Entry]:
     """The entry in every column of figures; `eager` is the record to take the speed-up against."""
     found = {outcome.quantity: outcome for outcome in reversed(record.outcomes)}
-    latency = in_order(record.outcome("latency"))
+    latency = record.outcome("latency")
     entries: dict[str, Entry] = {key: figure_from_outcome(found[key]) if key in found else _NOT_ASKED for key in MEASURED if key not in _DERIVED}
     entries["latency"] = figure_from_outcome(latency)
     entries["macs"] = scaled(entries["forward_flops"], 0.5)
@@ -126,7 +126,7 @@ def _speedup(latency: Measurement | Missing, eager: ProfileRecord | None) -> Ent
         return Absent(latency.why, latency.reason)
     if eager is None:
         return Absent("skipped", "no torch_eager fp32 record of this checkpoint with the same device, batch, tile and threads in this group")
-    base = in_order(eager.outcome("latency"))
+    base = eager.outcome("latency")
     if not isinstance(base, Measurement):
         return Absent(base.why, f"torch_eager fp32 has no latency: {base.why}: {base.reason}")
     return ratio_of_medians(base, latency)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from harness.core.measurement import CONFIDENCE, Measurement, Missing, samples_needed
+from harness.core.measurement import CONFIDENCE, Measurement, Missing
 
 EXACT = frozenset({"forward_flops", "encoder_flops", "graph_flops", "parameters", "artifact_size"})
 
@@ -68,18 +68,13 @@ def figure_from_outcome(outcome: Measurement | Missing) -> Entry:
     return Figure(outcome.value, interval.low, interval.high, interval.confidence, interval.method)
 
 
-def in_order(outcome: Measurement | Missing) -> Measurement | Missing:
-    """The same outcome with its samples sorted, so that further percentiles cost little."""
-    return outcome if isinstance(outcome, Missing) else outcome.model_copy(update={"samples": tuple(sorted(outcome.samples))})
-
-
 def tail_from_outcome(outcome: Measurement | Missing, share: float) -> Entry:
-    """A percentile of the tail, only where its two-sided interval exists; otherwise how many samples it needs."""
+    """A percentile of the tail, only where its two-sided interval exists; otherwise how many samples it needs, as dependent as these are."""
     if isinstance(outcome, Missing):
         return Absent(outcome.why, outcome.reason)
     interval = outcome.interval(share)
     if interval is None:
-        needs = f"needs {samples_needed(share)} samples"
+        needs = f"needs {outcome.needed(share)} samples"
         return Absent("samples", f"{needs}, has {len(outcome.samples)}", needs)
     return Figure(outcome.percentile(share), interval.low, interval.high, interval.confidence, interval.method)
 

@@ -45,6 +45,8 @@ def is_steady(samples: list[float]) -> bool:
 def sample(call: Callable[[], None], sampling: Sampling, clock: Clock, before: Callable[[], None] | None = None) -> list[float]:
     """Time calls until the median's 95 % interval is narrow enough, or the profile's seconds are spent. Every sample is kept.
 
+    Calls that resemble the ones before them are worth fewer (`core.dependence`), so more are made.
+
     `before` runs ahead of each call, outside the timed region.
     """
     samples: list[float] = []
