@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from harness.core.errors import ConfigError, HarnessError
+from harness.core.leftovers import RETIRED, marked, sweep
 
 Value = TypeVar("Value", bound=pydantic.BaseModel)
 
@@ -50,7 +51,7 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=marked(f".{path.name}."), suffix=".partial", dir=path.parent)
         partial = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -79,13 +80,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        sweep([path.parent])
+        partial = Path(tempfile.mkdtemp(prefix=marked(f".{path.name}."), suffix=".partial", dir=path.parent))
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         yield partial
         partial.chmod(0o755)
-        retired = path.with_name(f".{path.name}.old-{os.getpid()}")
+        retired = path.with_name(marked(f".{path.name}{RETIRED}"))
         if path.exists():
             path.rename(retired)
         partial.rename(path)

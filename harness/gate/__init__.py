@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, MeasurementError
+from harness.core.leftovers import marked
 from harness.core.measurement import Missing
 from harness.core.record import ProfileRecord
 from harness.gate.bench import Bench, Effort, job_of
@@ -78,7 +79,7 @@ def check_against_artifact(
     begin = wall_clock()
     threads = profile.runtime.threads or available_cores()
     dataset, folder = data_of(after.artifact, data, root)
-    work = Path(tempfile.mkdtemp(prefix="harness-check-"))
+    work = Path(tempfile.mkdtemp(prefix=marked("harness-check-")))
     try:
         jobs = [job_of(plan, profile, threads, dataset, folder, work / name) for plan, name in ((before, "before"), (after, "after"))]
         progress(0, 4, f"baseline: {before.label}")

@@ -15,6 +15,8 @@ from harness.core.files import read_value, write_value
 from harness.profiling.job import Answer, Job
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: Variable with the number of the process that started this one.
+PARENT = "HARNESS_PARENT"
 GRACE_SECONDS = 5
 PR_SET_PDEATHSIG = 1
 
@@ -29,39 +31,53 @@ def run_job(job: Job, module: str = "harness.profiling.child") -> Answer:
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            env=_environment(job),
+            env=environment_of(job),
             start_new_session=True,
         )
-        _offer_to_the_kernel(process.pid)
+        offer_to_the_kernel(process.pid)
         try:
             code = process.wait(timeout=job.profile.sampling.timeout_seconds)
-            reason = "" if code == 0 else _reason(code, job.work / "stderr.txt")
+            reason = "" if code == 0 else reason_of(code, job.work / "stderr.txt")
         except subprocess.TimeoutExpired:
             reason = f"timed out after {job.profile.sampling.timeout_seconds:g} s"
         finally:
-            _end(process)
+            end(process)
     answer = read_value(job.answer_file, Answer, RecordError) if job.answer_file.exists() else Answer()
     return answer if answer.failed or not reason else answer.model_copy(update={"failed": reason})
 
 
-def _environment(job: Job) -> dict[str, str]:
-    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(job.threads)), "PYTHONUNBUFFERED": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+def environment_of(job: Job) -> dict[str, str]:
+    """Variables of a cell's process: numeric libraries use the cell's threads."""
+    return {
+        **os.environ,
+        **dict.fromkeys(THREAD_VARIABLES, str(job.threads)),
+        "PYTHONUNBUFFERED": "1",
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+        PARENT: str(os.getpid()),
+    }
 
 
 def end_with_parent() -> None:
-    """When the process that started this one is killed, the kernel shall end this one too (prctl(2), PR_SET_PDEATHSIG); Linux only."""
+    """When the process that started this one is killed, the kernel shall end this one too (prctl(2), PR_SET_PDEATHSIG); Linux only.
+
+    The kernel can't know of a parent that was gone before it was asked, so that is looked at after.
+    """
+    parent = os.environ.pop(PARENT, None)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != int(parent):
+        sys.exit(f"process {parent}, which asked for this, is gone")
 
 
-def _offer_to_the_kernel(pid: int) -> None:
+def offer_to_the_kernel(pid: int) -> None:
     """When memory runs out, the kernel shall end the child, not this process (proc(5), oom_score_adj)."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
-def _reason(code: int, errors: Path) -> str:
+def reason_of(code: int, errors: Path) -> str:
+    """Why a process ended, from its exit code and the last line that it wrote to `errors`."""
     if code == -signal.SIGKILL:
         return "killed by the system (SIGKILL), most likely out of memory; see `dmesg`, or use a smaller batch"
     if code < 0:
@@ -70,7 +86,7 @@ def _reason(code: int, errors: Path) -> str:
     return f"exit code {code}: {lines[-1] if lines else 'no message'}"
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End the child and all that it started, also when this process was interrupted."""
     if process.poll() is not None:
         return

@@ -184,7 +184,9 @@ def test_a_killed_run_loses_nothing_finished_and_goes_on_where_it_was(subject, d
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "synthetic-1").symlink_to(data)
     command = [sys.executable, "-m", "harness", *arguments, "--root", str(tmp_path / "root")]
-    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    (tmp_path / "scratch").mkdir()
+    here = {**os.environ, "TMPDIR": str(tmp_path / "scratch")}
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=here)
     first = _first_record(tmp_path / "records")
     child = _child_of(parent.pid)
     parent.kill()
@@ -192,7 +194,9 @@ def test_a_killed_run_loses_nothing_finished_and_goes_on_where_it_was(subject, d
     assert _ends(child)
     kept = sorted((tmp_path / "records").rglob("*.json"))
     assert first in kept
-    again = json.loads(subprocess.run([*command, "--reuse"], check=True, capture_output=True, text=True).stdout)
+    assert list((tmp_path / "scratch").glob("harness-*"))
+    again = json.loads(subprocess.run([*command, "--reuse"], check=True, capture_output=True, text=True, env=here).stdout)
+    assert not list((tmp_path / "scratch").glob("harness-*"))
     assert again[0]["new"] is False
     assert again[0]["path"] == str(first)
     assert any(row["new"] for row in again)
@@ -239,6 +243,78 @@ def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subje
             list(open_subject.predictions())
 
 
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory) -> Path:
+    """Tiles of 160 px, which take nine windows of 64 px each."""
+    folder = tmp_path_factory.mktemp("larger") / "synthetic"
+    DATASETS.load("synthetic").prepare(folder, lambda done, total, what: None, tile=160)
+    return folder
+
+
+class Calls:
+    """The batches that a session was given."""
+
+    def __init__(self, session) -> None:
+        self.batches, self._session = [], session
+
+    def bind(self, inputs):
+        self.batches.append(len(inputs[0]))
+        self._session.bind(inputs)
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+
+def scored(one: Job) -> tuple[list[int], dict[str, np.ndarray]]:
+    """The batches of the calls that scored a split, and every tile's logits."""
+    from harness.profiling.subject import opened
+
+    one.work.mkdir()
+    with opened(one) as open_subject:
+        open_subject.session = Calls(open_subject.session)
+        found = {tile.name: logits for tile, logits in open_subject.predictions()}
+        again = {tile.name: logits for tile, logits in open_subject.predictions()}
+    assert found.keys() == again.keys()
+    assert all(np.array_equal(found[name], again[name]) for name in found)
+    return open_subject.session.batches, found
+
+
+def test_windows_of_neighboring_tiles_are_scored_together(subject, larger, tmp_path):
+    """12 tiles of 9 windows: 108 windows, 32 at a time."""
+    batches, found = scored(job(subject, larger, tmp_path / "w", isolate=False))
+    assert batches == [32, 32, 32, 12]
+    source = DATASETS.load("synthetic").open(larger, "test")
+    assert list(found) == [source[index].name for index in range(len(source))]
+    for index in range(len(source)):
+        image = source[index].image
+        np.testing.assert_allclose(found[source[index].name], np.stack([image[0] - shift for shift in range(3)]), rtol=1e-6, atol=1e-4)
+
+
+def test_tiles_of_the_models_size_are_scored_with_the_batch_that_is_timed(subject, data, tmp_path):
+    assert scored(job(subject, data, tmp_path / "w", isolate=False, input={"batch": 5}))[0] == [5, 5, 2]
+
+
+def test_a_session_that_takes_one_batch_only_is_given_no_other(subject, larger, tmp_path, monkeypatch):
+    from harness.backends.fake import Fake
+
+    monkeypatch.setattr(Fake, "is_bound_to_shape", True, raising=False)
+    batches, found = scored(job(subject, larger, tmp_path / "w", isolate=False, input={"batch": 5}, max_tiles=2))
+    assert batches == [5, 5, 5, 5]
+    assert len(found) == 2
+
+
+def test_a_pass_that_was_given_up_is_done_again_from_the_start(subject, larger, tmp_path):
+    from harness.profiling.subject import opened
+
+    one = job(subject, larger, tmp_path / "w", isolate=False)
+    one.work.mkdir()
+    with opened(one) as open_subject:
+        next(iter(open_subject.predictions()))
+        assert not one.outputs_folder.exists()
+        assert len(list(open_subject.predictions())) == 12
+    assert len(list(one.outputs_folder.iterdir())) == 12
+
+
 def test_an_interrupted_parent_leaves_no_child_behind(subject, data, tmp_path):
     one = job(subject, data, tmp_path / "w", fail="hang", timeout=600.0)
     code = (
@@ -279,3 +355,11 @@ def _command(folder: Path) -> bytes:
         return (folder / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def test_a_child_whose_parent_was_gone_before_it_could_ask_the_kernel_ends_at_once():
+    code = "from harness.profiling.isolate import end_with_parent\nend_with_parent()\nprint('goes on')"
+    orphan = subprocess.run([sys.executable, "-c", code], env={**os.environ, "HARNESS_PARENT": "1"}, check=False, capture_output=True, text=True)
+    assert (orphan.returncode, orphan.stdout) == (1, "")
+    mine = {**os.environ, "HARNESS_PARENT": str(os.getpid())}
+    assert subprocess.run([sys.executable, "-c", code], env=mine, check=True, capture_output=True, text=True).stdout == "goes on\n"
