@@ -1,13 +1,17 @@
-"""Mean intersection over union of the whole split, with an interval from resampling regions."""
+"""Mean intersection over union of the whole split, with an interval from resampling regions, and by region."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from harness.core.measurement import Measurement
 from harness.support.confusion import bootstrap_miou, confusion, iou_per_class, miou, named
+
+#: Regions whose mIoU is kept, the worst first, so that a record's size does not grow with the split.
+MOST_REGIONS = 100
 
 
 class _Accumulator:
@@ -25,7 +29,13 @@ class _Accumulator:
         if not total.sum():
             return
         detail = {"per_class": named(self._classes, iou_per_class(total)), "confusion": total.tolist(), "regions": len(regions)}
+        detail["per_region"] = dict(itertools.islice(self._by_score(), MOST_REGIONS))
         yield Measurement(quantity="miou", samples=(miou(total),), bounds=bootstrap_miou(regions), detail=detail)
+
+    def _by_score(self) -> Iterator[tuple[str, float]]:
+        """(region, its mIoU over the classes that occur in it), the worst first; regions without a labeled pixel are left out."""
+        scores = {name: miou(matrix) for name, matrix in self._by_region.items() if matrix.any()}
+        return iter(sorted(scores.items(), key=lambda entry: (entry[1], entry[0])))
 
 
 class MeanIoU:

@@ -64,7 +64,7 @@ class _Pass:
 
     def run(self, images: np.ndarray) -> np.ndarray:
         subject, clock, session = self.subject, self.subject.clock, self.subject.session
-        whole = filled(images, subject.artifact)
+        whole = filled(images, subject.fixed_batch)
         marks = [clock()]
         inputs = as_input(whole, subject.artifact)
         marks.append(clock())

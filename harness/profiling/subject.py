@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import shutil
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,24 +16,32 @@ from harness.core.artifact import Artifact, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import MeasurementError, UnavailableError
 from harness.core.measurement import Measurement
-from harness.core.ports import Clock, Session
-from harness.core.registry import BACKENDS, DATASETS
+from harness.core.ports import Backend, Clock, Session
+from harness.core.registry import BACKENDS
 from harness.core.specs import DatasetSpec, Tile, TileSource
+from harness.profiling.data import dataset_of
 from harness.profiling.environment import environment
 from harness.profiling.job import Job
 from harness.support import host_memory
 from harness.support.clock import wall_clock
 from harness.support.layout import as_input, filled, logits_from, require_readable, window_side
+from harness.support.reading import read_ahead
 from harness.support.scenes import cut, parts_of
-from harness.support.windows import predict_strips
+from harness.support.windows import predict_stream
 
+#: Pixels of the windows that share a call: more is no faster on a CPU (measured: 32 windows of 64 px), and a GPU wants more to do.
+ROOM = {"cpu": 2**17, "cuda": 2**20}
+MOST_WINDOWS = 256
 #: A logit seen while timing may differ from the scored one by this share of the largest: runtimes may reorder sums, no more.
 SAME = 1e-3
 
 
 @dataclass
 class OpenSubject:
-    """One artifact opened in one backend: `core.ports.Subject`. `load_seconds`, `import_peak` and `load_peak` say what opening cost."""
+    """One artifact opened in one backend: `core.ports.Subject`. `load_seconds`, `import_peak` and `load_peak` say what opening cost.
+
+    `fixed_batch`: the only batch that the session takes, None where it takes any.
+    """
 
     job: Job
     folder: Path
@@ -47,6 +58,7 @@ class OpenSubject:
     clock: Clock
     timed: tuple[int, np.ndarray] | None = None
     known: dict[str, Measurement] = field(default_factory=dict)
+    fixed_batch: int | None = None
 
     @property
     def threads(self) -> int:
@@ -71,56 +83,70 @@ class OpenSubject:
     def predictions(self) -> Iterator[tuple[Tile, np.ndarray]]:
         source, folder = self.tiles(), self.job.outputs_folder
         count = min(len(source), self.profile.max_tiles or len(source))
-        if not folder.exists():
-            self._predict_all(source, count)
-            self._compare_with_timed()
-        number = 0
-        for index in range(count):
-            for part in parts_of(source[index]):
-                yield part, np.load(folder / f"{number}.npy", allow_pickle=False)
-                number += 1
+        yield from self._kept(source, count, folder) if folder.exists() else self._computed(source, count, folder)
 
-    def _predict_all(self, source: TileSource, count: int) -> None:
-        """Write the logits of every tile, one file a part; nothing grows with the split but the files."""
-        partial = self.job.outputs_folder.with_suffix(".partial")
+    def _kept(self, source: TileSource, count: int, folder: Path) -> Iterator[tuple[Tile, np.ndarray]]:
+        parts = (part for tile in read_ahead(source, count) for part in parts_of(tile))
+        for number, part in enumerate(parts):
+            yield part, np.load(folder / f"{number}.npy", allow_pickle=False)
+
+    def _computed(self, source: TileSource, count: int, folder: Path) -> Iterator[tuple[Tile, np.ndarray]]:
+        """Give every part as soon as its logits are there, and keep them, one file a part; nothing grows with the split but the files."""
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        number = 0
-        for start in range(0, count, self.profile.input.batch):
-            tiles = [source[index] for index in range(start, min(start + self.profile.input.batch, count))]
-            for logits in self._logits([tile.image for tile in tiles]):
-                np.save(partial / f"{number}.npy", logits)
-                number += 1
-        partial.rename(self.job.outputs_folder)
+        for number, (part, logits) in enumerate(self._parts(source, count)):
+            self._compare_with_timed(number, logits)
+            np.save(partial / f"{number}.npy", logits)
+            yield part, logits
+        partial.rename(folder)
 
-    def _compare_with_timed(self) -> None:
-        """Fast but wrong must not pass: logits seen while timing equal those that are scored (the idea of MLPerf's TEST01)."""
-        if self.timed is None or not self.job.dataset:
+    def _parts(self, source: TileSource, count: int) -> Iterator[tuple[Tile, np.ndarray]]:
+        """Each part with its logits (K, H, W); tiles are read ahead, and windows of neighboring tiles share a call."""
+        held: deque[Tile] = deque()
+        tiles = read_ahead(source, count)
+        first = next(tiles)
+        size = window_side(self.artifact)
+        batch = self.profile.input.batch if first.image.shape[1:] == (size, size) else self._windows_per_call(size)
+
+        def images() -> Iterator[np.ndarray]:
+            for tile in itertools.chain([first], tiles):
+                held.append(tile)
+                yield tile.image
+
+        strips = predict_stream(self._run, images(), size, batch=batch)
+        for _, rows in itertools.groupby(strips, key=lambda strip: strip[0]):
+            tile = held.popleft()
+            logits = cut(((top, strip) for _, top, strip in rows), tile.image.shape[2])
+            yield from zip(parts_of(tile), logits, strict=True)
+
+    def _windows_per_call(self, size: int) -> int:
+        """Windows of several tiles go together where the session takes any batch: a runtime does more per second with a fuller one."""
+        if self.fixed_batch is not None:
+            return self.fixed_batch
+        if self.artifact.checkpoint.is_foreign:
+            return self.profile.input.batch  # nobody has tried another
+        largest = int(self.artifact.options.get("max_batch", MOST_WINDOWS))
+        return max(self.profile.input.batch, min(ROOM[self.job.device] // size**2, largest))
+
+    def _compare_with_timed(self, number: int, scored: np.ndarray) -> None:
+        """Fast but wrong must not pass: logits seen while timing equal those that are scored (the idea of MLPerf's TEST01).
+
+        Where tiles are covered by windows no scored logit is that of one timed call, so there is nothing to compare.
+        """
+        if self.timed is None:
             return
         batch, logits = self.timed
-        if logits.shape[1:] != np.load(self.job.outputs_folder / "0.npy", mmap_mode="r").shape:
-            return  # tiles are covered by windows, so no scored logit is that of one call
-        for offset, seen in enumerate(logits):
-            file = self.job.outputs_folder / f"{batch * self.profile.input.batch + offset}.npy"
-            if not file.is_file():
-                continue  # the profile scores fewer tiles than were timed
-            scored = np.load(file, allow_pickle=False)
-            difference = float(np.abs(seen - scored).max())
-            if not difference <= SAME * max(1.0, float(np.abs(scored).max())):
-                raise MeasurementError(f"a logit seen while timing differs by {difference:.3g} from the scored one: the timed call computed something else")
-
-    def _logits(self, images: list[np.ndarray]) -> Iterator[np.ndarray]:
-        """Logits (K, H, W) of each part of each image; one that is not of the artifact's size is covered by windows."""
-        size = window_side(self.artifact)
-        if all(image.shape[1:] == (size, size) for image in images):
-            for logits in self._run(np.stack(images)):
-                yield from cut([(0, logits)], size)
+        offset = number - batch * self.profile.input.batch
+        if not 0 <= offset < len(logits) or logits.shape[1:] != scored.shape:
             return
-        for image in images:
-            yield from cut(predict_strips(self._run, image, size, batch=self.profile.input.batch), image.shape[2])
+        difference = float(np.abs(logits[offset] - scored).max())
+        if not difference <= SAME * max(1.0, float(np.abs(scored).max())):
+            raise MeasurementError(f"a logit seen while timing differs by {difference:.3g} from the scored one: the timed call computed something else")
 
     def _run(self, images: np.ndarray) -> np.ndarray:
         """Logits (B, K, H, W) of images (B, C, H, W)."""
-        whole = filled(images, self.artifact)
+        whole = filled(images, self.fixed_batch)
         self.session.bind([as_input(whole, self.artifact)])
         self.session.run()
         self.session.sync()
@@ -162,9 +188,19 @@ def opened(job: Job) -> Iterator[OpenSubject]:
             load_seconds=load_seconds,
             import_peak=import_peak,
             load_peak=load_peak,
-            dataset=DATASETS.load(job.dataset) if job.dataset else None,
+            dataset=dataset_of(job) if job.dataset else None,
             example_source=f"tiles of {job.dataset}" if job.dataset else "random",
             reference=job.reference,
             no_reference=job.no_reference,
             clock=wall_clock,
+            fixed_batch=_fixed_batch(backend, artifact, job),
         )
+
+
+def _fixed_batch(backend: Backend, artifact: Artifact, job: Job) -> int | None:
+    """The batch that the artifact is fixed to, else the profile's where another would be compiled anew or replayed as if it were this one."""
+    made_for = artifact.inputs[0].shape[0]
+    if isinstance(made_for, int):
+        return made_for
+    is_bound = getattr(backend, "is_bound_to_shape", False) or bool(job.profile.runtime.options.get("cuda_graph"))
+    return job.profile.input.batch if is_bound else None

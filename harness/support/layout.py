@@ -69,10 +69,9 @@ def window_side(artifact: Artifact) -> int:
     return artifact.checkpoint.input_size if artifact.checkpoint.is_foreign else int(artifact.inputs[0].shape[-1])
 
 
-def filled(images: np.ndarray, artifact: Artifact) -> np.ndarray:
-    """Images (B, C, H, W) with the last one repeated up to the batch that a model is fixed to."""
-    fixed = artifact.inputs[0].shape[0]
-    missing = fixed - len(images) if isinstance(fixed, int) else 0
+def filled(images: np.ndarray, batch: int | None) -> np.ndarray:
+    """Images (B, C, H, W) with the last one repeated up to the batch that a session is fixed to; None: it takes any."""
+    missing = 0 if batch is None else batch - len(images)
     return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing > 0 else images
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,38 +51,80 @@ def predict(run: Run, image: np.ndarray, size: int, *, stride: int | None = None
 
 
 def predict_strips(run: Run, image: np.ndarray, size: int, *, stride: int | None = None, batch: int = BATCH) -> Iterator[tuple[int, np.ndarray]]:
-    """The rows of `predict` from top to bottom as soon as no further window touches them: (first row, logits (K, rows, W)).
+    """The rows of `predict` from top to bottom as soon as no further window touches them: (first row, logits (K, rows, W))."""
+    for _, top, strip in predict_stream(run, [image], size, stride=stride, batch=batch):
+        yield top, strip
 
-    Only the rows of the windows at work are in memory. `image` may be anything with a `shape` that gives arrays when sliced, for
-    example a scene that is read from its file as it is needed.
+
+def predict_stream(
+    run: Run, images: Iterable[np.ndarray], size: int, *, stride: int | None = None, batch: int = BATCH
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Strips of many images in order, windows of neighbors sharing a call: (number of the image, first row, logits (K, rows, W)).
+
+    Only the images and the rows of the windows at work are in memory. An image may be anything with a `shape` that gives arrays when
+    sliced, for example a scene that is read from its file as it is needed.
     """
+    windows = (window for number, image in enumerate(images) for window in _windows(number, image, size, stride))
+    while chunk := list(itertools.islice(windows, batch)):
+        logits = run(np.stack([window.pixels for window in chunk]))
+        for window, one in zip(chunk, logits, strict=True):
+            for top, strip in window.stitch.add(window.row, window.left, one):
+                yield window.number, top, strip
+
+
+class _Window(NamedTuple):
+    """One window of the image `number`, pixels (C, size, size), and where its logits go."""
+
+    number: int
+    row: int
+    left: int
+    pixels: np.ndarray
+    stitch: _Stitch
+
+
+def _windows(number: int, image: np.ndarray, size: int, stride: int | None) -> Iterator[_Window]:
     _, height, width = image.shape
     whole = padded(image, size) if height < size or width < size else image
     places = list(itertools.product(starts(height, size, stride), starts(width, size, stride)))
-    total: np.ndarray | None = None
-    seen = np.zeros((0, whole.shape[2]), np.float32)
-    base = 0
-    for chunk in _chunks(places, batch):
-        top = chunk[0][0]
-        if total is not None and top > base:
-            yield base, _mean(total[:, : top - base], seen[: top - base], height - base, width)
-            total, seen, base = total[:, top - base :], seen[top - base :], top
-        windows = np.stack([np.asarray(whole[:, top : top + size, left : left + size]) for top, left in chunk])
-        logits = run(windows)
-        total = np.zeros((logits.shape[1], 0, whole.shape[2]), np.float32) if total is None else total
-        missing = chunk[-1][0] + size - base - total.shape[1]
-        if missing > 0:
-            total, seen = np.pad(total, ((0, 0), (0, missing), (0, 0))), np.pad(seen, ((0, missing), (0, 0)))
-        for (row, left), one in zip(chunk, logits, strict=True):
-            total[:, row - base : row - base + size, left : left + size] += one
-            seen[row - base : row - base + size, left : left + size] += 1
-    assert total is not None  # there is at least one window
-    yield base, _mean(total, seen, height - base, width)
+    stitch = _Stitch(height, width, len(places))
+    for row, left in places:
+        yield _Window(number, row, left, np.asarray(whole[:, row : row + size, left : left + size]), stitch)
 
 
-def _mean(total: np.ndarray, seen: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Sums of logits over how often each pixel was seen, without what was only padding."""
-    return np.asarray((total / seen)[:, :rows, :columns], np.float32)
+class _Stitch:
+    """The mean of an image's windows where they overlap. They come row by row; rows that no further window touches go out."""
+
+    def __init__(self, height: int, width: int, windows: int) -> None:
+        self._height, self._width, self._left = height, width, windows
+        self._base = 0
+        self._total = np.zeros((0, 0, 0), np.float32)
+        self._seen = np.zeros((0, 0), np.float32)
+
+    def add(self, row: int, left: int, logits: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Take the logits (K, size, size) of the window at (row, left); gives (first row, logits (K, rows, W)) of what is done."""
+        if row > self._base:
+            yield self._out(row)
+        size, top = logits.shape[1], row - self._base
+        self._grow(len(logits), top + size, max(size, self._width))
+        self._total[:, top : top + size, left : left + size] += logits
+        self._seen[top : top + size, left : left + size] += 1
+        self._left -= 1
+        if not self._left:
+            yield self._out(self._height)
+
+    def _grow(self, classes: int, rows: int, columns: int) -> None:
+        missing = rows - len(self._seen)
+        if not len(self._seen):
+            self._total, self._seen = np.zeros((classes, rows, columns), np.float32), np.zeros((rows, columns), np.float32)
+        elif missing > 0:
+            self._total, self._seen = np.pad(self._total, ((0, 0), (0, missing), (0, 0))), np.pad(self._seen, ((0, missing), (0, 0)))
+
+    def _out(self, row: int) -> tuple[int, np.ndarray]:
+        """The rows above `row`, without what was only padding."""
+        rows, top = row - self._base, self._base
+        mean = np.asarray((self._total[:, :rows] / self._seen[:rows])[:, :, : self._width], np.float32)
+        self._total, self._seen, self._base = self._total[:, rows:], self._seen[rows:], row
+        return top, mean
 
 
 def padded(image: np.ndarray, size: int) -> np.ndarray:
@@ -94,8 +137,3 @@ def padded(image: np.ndarray, size: int) -> np.ndarray:
     filled[:] = image.mean(axis=(1, 2), keepdims=True)
     filled[:, :height, :width] = image
     return filled
-
-
-def _chunks(places: list[tuple[int, int]], batch: int) -> Iterator[list[tuple[int, int]]]:
-    for begin in range(0, len(places), batch):
-        yield places[begin : begin + batch]

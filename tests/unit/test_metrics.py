@@ -140,6 +140,24 @@ def test_every_score_has_an_interval_over_regions():
         assert outcome.bounds.low <= outcome.value <= outcome.bounds.high, name
 
 
+def test_miou_of_each_region_worst_first():
+    right, half = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]])
+    found = results(2, [(right, right), (half, right), (right, np.full((1, 4), 9))], ignore=9)["miou"]
+    assert found.detail["per_region"] == {"r1": pytest.approx((1 / 2 + 2 / 3) / 2), "r0": 1.0}
+    assert list(found.detail["per_region"]) == ["r1", "r0"]
+
+
+def test_of_many_regions_the_worst_are_kept(monkeypatch):
+    from harness.metrics import miou as metric
+
+    monkeypatch.setattr(metric, "MOST_REGIONS", 3)
+    truth = np.zeros((1, 10), int)
+    pairs = [(np.where(np.arange(10) < wrong, 1, 0)[None], truth) for wrong in range(8)]
+    found = results(2, pairs)["miou"]
+    assert list(found.detail["per_region"]) == ["r7", "r6", "r5"]
+    assert found.detail["regions"] == 8
+
+
 def test_by_hand():
     truth, predicted = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]])
     found = results(2, [(predicted, truth)])

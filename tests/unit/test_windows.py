@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from harness.core.errors import ConfigError
 from harness.core.specs import Tile
 from harness.support import scenes
-from harness.support.windows import count_windows, predict, predict_strips, starts
+from harness.support.windows import count_windows, predict, predict_stream, predict_strips, starts
 
 PUBLISHED = {300: {224: 4, 192: 4, 128: 9, 120: 9}, 512: {224: 9, 192: 9, 128: 16, 120: 25}, 1024: {224: 25, 192: 36, 128: 64, 120: 81}}
 
@@ -47,6 +47,28 @@ def test_strips_are_the_whole_and_come_as_soon_as_they_are_done():
     rest = list(strips)
     assert [start for start, _ in rest] == list(np.cumsum([first.shape[1], *(logits.shape[1] for _, logits in rest)]))[:-1]
     np.testing.assert_allclose(np.concatenate([first, *(logits for _, logits in rest)], axis=1), image * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_windows_of_neighboring_images_share_calls_and_give_the_same(batch):
+    rng = np.random.default_rng(2)
+    images = [rng.normal(size=(2, height, width)).astype(np.float32) for height, width in ((20, 20), (8, 8), (5, 30), (8, 8), (33, 9))]
+    calls = []
+
+    def run(windows):
+        calls.append(len(windows))
+        return np.cumsum(windows, axis=2)
+
+    found = {}
+    for number, top, strip in predict_stream(run, iter(images), 8, batch=batch):
+        assert top == sum(part.shape[1] for part in found.get(number, []))
+        found.setdefault(number, []).append(strip)
+    assert list(found) == [0, 1, 2, 3, 4]
+    total = sum(count_windows(*image.shape[1:], 8) for image in images)
+    assert calls == [batch] * (total // batch) + [total % batch] * bool(total % batch)
+    for number, image in enumerate(images):
+        alone = predict(lambda windows: np.cumsum(windows, axis=2), image, 8, batch=1)
+        np.testing.assert_array_equal(np.concatenate(found[number], axis=1), alone)
 
 
 @pytest.mark.parametrize("side", [(7, 9), (16, 16), (17, 40), (33, 15)])
