@@ -23,7 +23,10 @@ class Clock(Protocol):
 
 
 class Session(Protocol):
-    """One opened artifact. It reads no clock: the harness times `run` + `sync`, the same code for every runtime."""
+    """One opened artifact. It reads no clock: the harness times `run` + `sync`, the same code for every runtime.
+
+    One whose device has a queue of its own may also have `device_seconds() -> float`: one pass, timed by two events in that queue.
+    """
 
     def bind(self, inputs: Sequence[np.ndarray]) -> None:
         """Copy inputs, each (B, C, H, W) float32 of raw pixels, to where the runtime reads them."""
@@ -125,6 +128,8 @@ class Subject(Protocol):
     no_reference: str
     #: What the probes before this one measured, by quantity.
     known: dict[str, Measurement]
+    #: The only batch that the session takes, None where it takes any.
+    fixed_batch: int | None
 
     @property
     def threads(self) -> int:

@@ -19,6 +19,7 @@ class Quantity(NamedTuple):
 _ALL = (
     Quantity("latency", "s", "lower", "wall time of one synchronous call with inputs bound: run, then wait for the device; batch as in the profile"),
     Quantity("end_to_end_latency", "s", "lower", "wall time to bind one batch of raw pixels, run, wait, and fetch the logits"),
+    Quantity("device_latency", "s", "lower", "time of one pass between two events in the device's own queue; the launch and copies are not in it"),
     Quantity("throughput", "px/s", "higher", "pixels of the input over the median latency, one synchronous caller"),
     Quantity(
         "area_throughput",

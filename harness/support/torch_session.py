@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.core.registry import missing_package
@@ -32,6 +32,18 @@ def prepare_torch(threads: int, *, tf32: bool) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
 
 
+def seconds_on(stream: torch.cuda.Stream, launch: Callable[[], None]) -> float:
+    """Seconds between two events on `stream`, put there before and after what `launch` puts there."""
+    import torch
+
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    stream.record_event(begin)
+    launch()
+    stream.record_event(end)
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1e3
+
+
 class TorchSession:
     """A network in eval mode on one device; with TF32 only where `prepare_torch` allowed it."""
 
@@ -57,6 +69,11 @@ class TorchSession:
             import torch
 
             torch.cuda.synchronize()
+
+    def device_seconds(self) -> float:
+        import torch
+
+        return seconds_on(torch.cuda.current_stream(), self.run)
 
     def outputs(self) -> list[np.ndarray]:
         assert self._output is not None, "outputs() before run()"
