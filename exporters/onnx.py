@@ -13,6 +13,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,18 @@ import harness
 from harness.core.artifact import ARTIFACT_FILE, Artifact, Checkpoint, read_checkpoint
 from harness.core.errors import ConfigError, ExportError
 from harness.core.files import atomic_folder, sha256_of_file, write_value
+from harness.core.leftovers import marked
 from harness.core.registry import missing_package
 from harness.core.specs import names_of
 from harness.support import onnx_run
 from harness.support.export_data import CONTEXT, Context, read_tiles
-from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, same_logits, tensors_of, val_tiles
-from harness.support.export_settings import settings_from
+from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, reference, tensors_of, val_tiles
+from harness.support.export_settings import CALIBRATION, FP16, INT8, NO_LIMIT, settings_from
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.support.agreement import Reference
     from harness.support.model import SegmentationModel
 
 OPSET = 20
@@ -43,15 +46,9 @@ FILE = "model.onnx"
 #: The settings of each precision with their defaults.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "fp32": {"opset": OPSET},
-    "fp16": {"opset": OPSET},
-    "int8-dynamic": {"opset": OPSET, "per_channel": True},
-    "int8-static": {
-        "opset": OPSET,
-        "calibration_tiles": 32,
-        "calibration_method": ("minmax", "entropy", "percentile"),
-        "per_channel": True,
-        "activations": ("int8", "uint8"),
-    },
+    "fp16": {"opset": OPSET, **FP16},
+    "int8-dynamic": {"opset": OPSET, **INT8},
+    "int8-static": {"opset": OPSET, **CALIBRATION, **INT8, "activations": ("int8", "uint8")},
 }
 
 
@@ -77,6 +74,8 @@ class OnnxExporter:
         found = settings_from(f"{self.format} {precision}", SETTINGS[precision], options)
         if found["opset"] < OPSET:
             raise ConfigError(f"opset {found['opset']} is older than {OPSET}, the first that the exporter writes soundly", f"--opset {OPSET}")
+        if found["opset"] > OPSET and found["opset"] > _newest_opset():
+            raise ConfigError(f"opset {found['opset']} is newer than {_newest_opset()}, the last that the installed onnx knows", f"--opset {OPSET}")
         return found
 
     def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
@@ -90,41 +89,42 @@ class OnnxExporter:
         settings = self.settings(precision, options)
         context: Context | None = options.get(CONTEXT)
         checkpoint = read_checkpoint(source)
-        val_tiles(context, checkpoint, precision)
+        tiles = val_tiles(context, checkpoint, precision)
         network = folded(model_from_checkpoint(source))
+        known = reference(network, tiles)
         with atomic_folder(out) as folder:
-            if context is None or precision == "fp32":
+            if context is None or known is None or precision == "fp32":
                 _write_graph(network, checkpoint, folder / FILE, settings["opset"])
-                _require_dynamic_batch(folder / FILE)
-                parity = same_logits(onnx_run.runner(folder / FILE), network, checkpoint, name=FILE, tolerance=TOLERANCE)
             else:
-                settings = settings | _convert(network, checkpoint, folder / FILE, precision, settings, context)
-                _require_dynamic_batch(folder / FILE)
-                parity = {}
-            parity = {**judged(onnx_run.runner(folder / FILE), network, checkpoint, precision=precision, context=context), **parity}
+                settings = settings | _convert(network, checkpoint, folder / FILE, precision, settings, context, known)
+            require_dynamic_batch(folder / FILE)
+            run, least, max_drop = onnx_run.runner(folder / FILE), context.min_agreement if context else None, settings.get("max_miou_drop", NO_LIMIT)
+            parity = judged(run, network, checkpoint, precision=precision, known=known, tolerance=TOLERANCE, least=least, max_drop=max_drop)
             artifact = _describe(network, checkpoint, folder, options=settings, precision=precision, parity=parity)
             write_value(folder / ARTIFACT_FILE, artifact)
         return artifact
 
 
-def _convert(network: SegmentationModel, checkpoint: Checkpoint, path: Path, precision: str, settings: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def _convert(
+    network: SegmentationModel, checkpoint: Checkpoint, path: Path, precision: str, settings: Mapping[str, Any], context: Context, known: Reference
+) -> dict[str, Any]:
     """Write the graph in another precision; returns how, for the artifact's options."""
-    from harness.support.onnx_fp16 import to_fp16
-    from harness.support.onnx_int8 import to_int8_dynamic, to_int8_static
+    from harness.support.onnx_convert import Conversion, converted
 
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+    with tempfile.TemporaryDirectory(prefix=marked("harness-")) as folder:
         source = context.fp32_graph or Path(folder) / FILE
         if context.fp32_graph is None:
             _write_graph(network, checkpoint, source, settings["opset"])
-        external = _weight_bytes(network) > EXTERNAL_ABOVE
-        if precision == "fp16":
-            return {"kept_fp32": to_fp16(source, path, read_tiles(context, checkpoint, "val", context.val_tiles), external=external)}
-        if precision == "int8-dynamic":
-            return {"quantized": to_int8_dynamic(source, path, per_channel=settings["per_channel"], external=external)}
-        tiles = read_tiles(context, checkpoint, "train", settings["calibration_tiles"])
-        chosen = {name: settings[name] for name in ("per_channel", "activations")}
-        count = to_int8_static(source, path, tiles, method=settings["calibration_method"], **chosen, external=external)
-        return {"quantized": count, "calibration_data": context.data, "calibration_names": list(tiles.names), "calibration_sha256": tiles.sha256}
+        inputs, external = tensors_of(checkpoint)["inputs"], _weight_bytes(network) > EXTERNAL_ABOVE
+        calibration = partial(read_tiles, context, checkpoint, "train")
+        given = Conversion(source, inputs, checkpoint, context, onnx_run.runner, known, calibration, external)
+        return converted(given, path, precision, settings)
+
+
+def _newest_opset() -> int:
+    import onnx
+
+    return int(onnx.defs.onnx_opset_version())
 
 
 def _weight_bytes(network: torch.nn.Module) -> int:
@@ -168,7 +168,7 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
     }
 
 
-def _require_dynamic_batch(path: Path) -> None:
+def require_dynamic_batch(path: Path) -> None:
     """The exporter can freeze the batch without a word, so look."""
     import onnx
 

@@ -16,7 +16,7 @@ from harness.core.errors import ExportError
 from harness.core.files import atomic_folder, sha256_of_file, write_value
 from harness.core.registry import missing_package
 from harness.support.export_data import CONTEXT, Context
-from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, runner, same_logits, tensors_of, val_tiles
+from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, reference, runner, tensors_of, val_tiles
 from harness.support.export_settings import settings_from
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ class TorchExporter:
         self.settings(precision, options)
         context: Context | None = options.get(CONTEXT)
         checkpoint = read_checkpoint(source)
-        val_tiles(context, checkpoint, precision)
+        tiles = val_tiles(context, checkpoint, precision)
         network = folded(model_from_checkpoint(source))
+        known = reference(network, tiles)
         traced = network if precision == "fp32" else in_bfloat16(folded(model_from_checkpoint(source)))
         with atomic_folder(out) as folder:
             _write(traced, checkpoint, folder / FILE)
-            run = runner(_load(folder / FILE))
-            parity = same_logits(run, network, checkpoint, name=FILE, tolerance=TOLERANCE) if precision == "fp32" else {}
-            parity = {**judged(run, network, checkpoint, precision=precision, context=context), **parity}
+            run, least = runner(_load(folder / FILE)), context.min_agreement if context else None
+            parity = judged(run, network, checkpoint, precision=precision, known=known, tolerance=TOLERANCE, least=least)
             artifact = Artifact(
                 format=self.format,
                 precision=precision,

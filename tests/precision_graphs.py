@@ -43,7 +43,7 @@ def half_graph(model: onnx.ModelProto, image: np.ndarray) -> tuple[np.ndarray, n
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     from harness.support.export_data import Tiles
-    from harness.support.onnx_fp16 import sort_nodes, to_fp16
+    from harness.support.onnx_fp16 import largest_values, sort_nodes, to_fp16
 
     with tempfile.TemporaryDirectory() as folder:
         source, plain, ours = (Path(folder) / name for name in ("source.onnx", "plain.onnx", "ours.onnx"))
@@ -51,8 +51,35 @@ def half_graph(model: onnx.ModelProto, image: np.ndarray) -> tuple[np.ndarray, n
         half = convert_float_to_float16(onnx.load(source), keep_io_types=True)
         sort_nodes(half)
         onnx.save(half, plain)
-        kept = to_fp16(source, ours, Tiles(image, np.zeros((1, 4, 4), np.int64), ("one",), ""))
+        kept = to_fp16(source, ours, largest_values(source, Tiles(image, np.zeros((1, 4, 4), np.int64), ("one",), "")))
         onnx.checker.check_model(str(ours), full_check=True)
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = [ReferenceEvaluator(str(path)).run(None, {"image": image})[0] for path in (source, plain, ours)]
         return (*outputs, kept)
+
+
+def fragile_graph() -> onnx.ModelProto:
+    """Four convolutions, whose logits are the signal and its negative. Int8 breaks "fragile" alone: beside the signal it reads 1,000 times the
+    signal, with weight 0, so the step of its input's scale is larger than the signal.
+    """
+    weights = {
+        "keep_weight": np.ones((1, 1, 1, 1)),
+        "sizes": np.array([1.0, 1000.0]).reshape(1, 2, 1, 1),
+        "first_of_two": np.array([1.0, 0.0]).reshape(1, 2, 1, 1),
+        "both_signs": np.array([1.0, -1.0]).reshape(2, 1, 1, 1),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "keep_weight"], ["signal"], name="before"),
+        helper.make_node("Mul", ["signal", "sizes"], ["sizes_apart"], name="spread"),
+        helper.make_node("Conv", ["sizes_apart", "first_of_two"], ["again"], name="fragile"),
+        helper.make_node("Conv", ["again", "keep_weight"], ["kept"], name="after"),
+        helper.make_node("Conv", ["kept", "both_signs"], ["logits"], name="head"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "fragile",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2, 8, 8])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

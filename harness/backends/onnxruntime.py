@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
-from harness.core.errors import ConfigError, MeasurementError, UnavailableError
+from harness.core.errors import MeasurementError, UnavailableError
 from harness.core.layers import Layer
 from harness.core.ports import Clock, Session
-from harness.core.registry import missing_package
 from harness.support.backend_options import chosen
+from harness.support.onnx_providers import NAMES, missing, require_possible, session_on
 
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 #: `provider` "": the device's own. `arena`: keep freed memory for the next call. `cuda_graph`: replay the launches of the first calls.
+#: `engine_cache`: the folder in which the TensorRT providers keep built engines and timings; "": none.
 OPTIONS: Mapping[str, Any] = {
     "graph_optimization": ("all", "extended", "basic", "disable"),
     "arena": True,
-    "provider": ("", *PROVIDERS),
+    "provider": ("", *NAMES),
     "cuda_graph": False,
     "tf32": False,
+    "engine_cache": "",
 }
 _LEVELS = {"all": "ORT_ENABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "basic": "ORT_ENABLE_BASIC", "disable": "ORT_DISABLE_ALL"}
 
@@ -77,7 +78,7 @@ class OnnxRuntimeSession:
             "intra_op_threads": options.intra_op_num_threads,
             "graph_optimization": str(options.graph_optimization_level).rpartition(".")[2],
             "arena": options.enable_cpu_mem_arena,
-            "provider_options": self._session.get_provider_options()[self._session.get_providers()[0]],
+            "provider_options": self._session.get_provider_options().get(self._session.get_providers()[0], {}),
         }
 
 
@@ -98,7 +99,11 @@ class OnnxRuntime:
     is_default = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
-        return _missing_provider(device)
+        return missing(device)
+
+    def providers(self) -> dict[str, str | None]:
+        """Why each execution provider can't run here; None when it can."""
+        return {name: missing(name) for name in NAMES}
 
     def lacks(self, precision: str, device: str = "cpu") -> str | None:
         reason = self.unavailable(device)
@@ -113,8 +118,8 @@ class OnnxRuntime:
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
         settings = self.settings(options)
         provider = settings["provider"] or device
-        _require_on(provider, device, settings)
-        reason = _missing_provider(provider)
+        require_possible(provider, device, settings)
+        reason = missing(provider) or self.lacks(artifact.precision, device)
         if reason:
             raise UnavailableError(reason, "harness doctor")
         session = _open(folder / artifact.file, provider, threads, settings)
@@ -135,24 +140,6 @@ class OnnxRuntime:
         return layers_from_trace(Path(session.end_profiling()), folder / artifact.file, runs=runs), SOURCE
 
 
-def _missing_provider(provider: str) -> str | None:
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        return str(missing_package("backend onnxruntime", error))
-    if PROVIDERS[provider] not in onnxruntime.get_available_providers():
-        return f"onnxruntime {onnxruntime.__version__} has no {PROVIDERS[provider]}; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
-    return None
-
-
-def _require_on(provider: str, device: str, settings: Mapping[str, Any]) -> None:
-    """Raises ConfigError for a provider or an option that belongs to the other device."""
-    if (provider == "cpu") != (device == "cpu"):
-        raise ConfigError(f"provider {provider} does not run on the device {device}", f"runtime: {{device: {'cpu' if provider == 'cpu' else 'cuda'}}}")
-    if settings["cuda_graph"] and device == "cpu":
-        raise ConfigError("cuda_graph needs a GPU, and this cell runs on the CPU", "runtime: {device: cuda}")
-
-
 def _open(path: Path, provider: str, threads: int, chosen_options: Mapping[str, Any], trace: Path | None = None) -> onnxruntime.InferenceSession:
     import onnxruntime
 
@@ -164,26 +151,7 @@ def _open(path: Path, provider: str, threads: int, chosen_options: Mapping[str, 
         settings.enable_profiling, settings.profile_file_prefix = True, str(trace)
     settings.enable_cpu_mem_arena = chosen_options["arena"]
     settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[chosen_options["graph_optimization"]])
-    if provider != "cpu":
-        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=_providers(provider, chosen_options))
-    except Exception as error:
-        raise MeasurementError(f"ONNX Runtime cannot open {path}: {error}", "export it again with `harness export`") from error
-    if session.get_providers()[0] != PROVIDERS[provider]:
-        raise MeasurementError(f"asked for {PROVIDERS[provider]}, ONNX Runtime would run {session.get_providers()[0]}", "harness doctor")
-    return session
-
-
-def _providers(provider: str, options: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
-    """The provider with its options; TensorRT leaves what it can't take to CUDA."""
-    graph = str(int(options["cuda_graph"]))
-    cuda = {"use_tf32": str(int(options["tf32"])), "enable_cuda_graph": graph}
-    if provider == "cuda":
-        return [(PROVIDERS["cuda"], cuda)]
-    if provider == "tensorrt":
-        return [(PROVIDERS["tensorrt"], {"trt_cuda_graph_enable": graph}), (PROVIDERS["cuda"], {"use_tf32": cuda["use_tf32"]})]
-    return [(PROVIDERS["cpu"], {})]
+    return session_on(provider, path, settings, chosen_options)
 
 
 BACKEND = OnnxRuntime()

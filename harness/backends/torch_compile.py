@@ -38,6 +38,8 @@ class TorchCompile:
     formats = ("checkpoint",)
     devices = ("cpu", "cuda")
     is_default = False
+    #: Another batch is compiled anew, so tiles are scored with the one that is timed.
+    is_bound_to_shape = True
 
     def unavailable(self, device: str = "cpu") -> str | None:
         return torch_unavailable("backend torch_compile", device) or _no_compiler(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -17,10 +18,14 @@ def register(app: typer.Typer) -> None:
         to: str = typer.Option("onnx", "--to", help="Target format; see `harness list exporters`."),
         precision: str = typer.Option("fp32", "--precision", help="fp32, fp16, bf16, int8-dynamic or int8-static; see `harness doctor`."),
         opset: int | None = typer.Option(None, "--opset", help="ONNX opset, 20 or later (default 20)."),
-        calibration_tiles: int | None = typer.Option(None, "--calibration-tiles", help="int8-static: number of training tiles (default 32)."),
+        calibration_tiles: int | None = typer.Option(None, "--calibration-tiles", help="int8-static: number of training tiles (default 64)."),
         calibration_method: str | None = typer.Option(None, "--calibration-method", help="int8-static: minmax, entropy or percentile (default minmax)."),
         per_channel: bool | None = typer.Option(None, "--per-channel/--per-tensor", help="int8: a scale per output channel of a weight (default), or one."),
         activations: str | None = typer.Option(None, "--activations", help="int8-static: int8 (default; TensorRT takes it too) or uint8 (faster on old CPUs)."),
+        weight_bits: int | None = typer.Option(None, "--weight-bits", help="int8: 7 (default; right on every CPU) or 8 (only for GPUs and CPUs with VNNI)."),
+        max_miou_drop: float | None = typer.Option(
+            None, "--max-miou-drop", min=0, max=1, help="fp16, int8: keep in fp32 what must be, so that val mIoU drops no more than this (0.005)."
+        ),
         data: str | None = typer.Option(None, "--data", help="Data set to calibrate with and judge by (default: the one it was trained on)."),
         root: Path | None = typer.Option(None, "--root", "--data-root", help="Folder of all data sets."),
         val_tiles: int = typer.Option(32, "--val-tiles", min=1, help="Val tiles to judge by."),
@@ -39,6 +44,8 @@ def register(app: typer.Typer) -> None:
             "calibration_method": calibration_method,
             "per_channel": per_channel,
             "activations": activations,
+            "weight_bits": weight_bits,
+            "max_miou_drop": max_miou_drop,
         }
         options = {**options_from(option), **{name: value for name, value in given.items() if value is not None}}
         with progress("export") as report:
@@ -54,11 +61,16 @@ def register(app: typer.Typer) -> None:
                 root=root,
                 val_tiles=val_tiles,
                 min_agreement=min_agreement,
+                progress=report,
             )
         if not is_new:
             remark("this export exists already; --force makes it again")
         facts = f"{artifact.format} {artifact.precision}, {artifact.size / 1e6:.1f} MB{_judgment(artifact.parity)}"
-        result({"path": folder, "new": is_new, **artifact.model_dump(mode="json", exclude={"checkpoint"})}, json, [f"{folder}  ({facts})"])
+        result(
+            {"path": folder, "new": is_new, **artifact.model_dump(mode="json", exclude={"checkpoint"})},
+            json,
+            [f"{folder}  ({facts})", *_trade(artifact.options)],
+        )
         next_command(f"harness profile {checkpoint}")
 
 
@@ -72,3 +84,17 @@ def _judgment(parity: Mapping[str, float]) -> str:
     if "miou_drop" in parity:
         said.append(f"val mIoU {0.0 - 100 * parity['miou_drop']:+.2f} points")
     return "".join(f", {words}" for words in said)
+
+
+def _trade(options: Mapping[str, Any]) -> list[str]:
+    """What a search for a mixed precision tried: mIoU lost against the share of multiply-adds in the lower precision."""
+    mixed = options.get("mixed_precision")
+    if not mixed:
+        return []
+    words = {"none": "all in the lower precision", "kept": "and {} in fp32", "returned": "{} lowered again"}
+    lines = [
+        f"{-100 * step['miou_drop']:+9.2f} points  {100 * step['lowered_macs']:5.1f} % of MACs lowered  {words[step['action']].format(step['group'])}"
+        for step in mixed["steps"]
+    ]
+    kept = ", ".join(mixed["kept_groups"]) or "nothing"
+    return [f"val mIoU may drop {100 * mixed['max_miou_drop']:g} points:", *lines, f"stays in fp32: {kept}"]

@@ -16,7 +16,7 @@ from harness.support import host_memory
 
 
 class Part(Value):
-    """A backend or an exporter; `reason` None: it runs here."""
+    """A backend on a device, an exporter, or an execution provider of a backend in place of a device; `reason` None: it runs here."""
 
     kind: str
     name: str
@@ -60,9 +60,16 @@ def examine(progress: Callable[[int, int, str], None]) -> Findings:
             parts.append(Part(kind=kind.word, name=name, reason=plugin.unavailable()))
         else:
             parts += [Part(kind=kind.word, name=name, device=device, reason=plugin.unavailable(device)) for device in plugin.devices]
+            parts += [Part(kind="provider", name=name, device=provider, reason=reason) for provider, reason in _providers(plugin).items()]
             matrix += _abilities(name, plugin)
     here = environment(available_cores())
     return Findings(environment=here, parts=tuple(parts), matrix=tuple(matrix), advice=advice_on(here))
+
+
+def _providers(backend: Backend) -> dict[str, str | None]:
+    """What a backend that runs on execution providers says of each, other than those that are its devices' own."""
+    found: dict[str, str | None] = getattr(backend, "providers", dict)()
+    return {name: reason for name, reason in found.items() if name not in backend.devices}
 
 
 def _abilities(name: str, backend: Backend) -> list[Ability]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,16 @@ from harness.support.windows import padded
 CONTEXT = "context"
 
 
+def _silent(done: int, total: int, what: str) -> None:
+    return
+
+
 @dataclass(frozen=True)
 class Context:
     """What an export uses beside its source: where the tiles are (`root` None: there are none), and how the result is judged.
 
     `checkpoint` is the folder of the network to compare with, `fp32_graph` an ONNX file of it that exists already; `min_agreement`
-    None: the limit of the precision.
+    None: the limit of the precision. `progress` is told what a long search does: (done, total, what).
     """
 
     data: str
@@ -32,6 +37,7 @@ class Context:
     fp32_graph: Path | None = None
     val_tiles: int = 32
     min_agreement: float | None = None
+    progress: Callable[[int, int, str], None] = _silent
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from harness.core.artifact import Checkpoint
 from harness.core.errors import ConfigError, ParityError
 from harness.core.specs import TensorSpec
-from harness.support.agreement import Run, agreement, reference_of, require_agreement
+from harness.support.agreement import Reference, Run, agreement, reference_of, require_agreement
 from harness.support.export_data import Context, Tiles, read_tiles
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def tensors_of(checkpoint: Checkpoint) -> dict[str, tuple[TensorSpec, ...]]:
     }
 
 
-def same_logits(run: Run, network: Callable[[torch.Tensor], Any], checkpoint: Checkpoint, *, name: str, tolerance: float) -> dict[str, float]:
+def same_logits(run: Run, network: Callable[[torch.Tensor], Any], checkpoint: Checkpoint, *, tolerance: float) -> dict[str, float]:
     """Differences of an artifact's logits from the network's, over batch sizes unlike the exported one. Raises ParityError above `tolerance`."""
     wanted_by = runner(network)
     absolute = relative = 0.0
@@ -66,11 +66,11 @@ def same_logits(run: Run, network: Callable[[torch.Tensor], Any], checkpoint: Ch
         image = example(checkpoint, batch)
         wanted, got = wanted_by(image), run(image)
         if got.shape != wanted.shape:
-            raise ParityError(f"{name} gives logits {got.shape} for a batch of {batch}, the network {wanted.shape}")
+            raise ParityError(f"the artifact gives logits {got.shape} for a batch of {batch}, the network {wanted.shape}")
         difference = float(np.abs(got - wanted).max())
         absolute, relative = max(absolute, difference), max(relative, difference / max(float(np.abs(wanted).max()), 1e-30))
     if not relative <= tolerance:
-        raise ParityError(f"{name} differs from the network by {relative:.2g} of the largest logit, more than {tolerance:g}", "file the model as a bug")
+        raise ParityError(f"the artifact differs from the network by {relative:.2g} of the largest logit, more than {tolerance:g}", "file the model as a bug")
     return {"max_abs_error": absolute, "max_relative_error": relative, "tolerance": tolerance}
 
 
@@ -83,13 +83,31 @@ def val_tiles(context: Context | None, checkpoint: Checkpoint, precision: str) -
     return None
 
 
-def judged(run: Run, network: Callable[[torch.Tensor], Any], checkpoint: Checkpoint, *, precision: str, context: Context | None) -> dict[str, float]:
-    """What an artifact decides on val tiles beside what the network does; nothing without tiles. Raises ParityError."""
+def reference(network: Callable[[torch.Tensor], Any], tiles: Tiles | None) -> Reference | None:
+    """The network's logits for the tiles; None without tiles."""
+    return None if tiles is None else reference_of(runner(network), tiles)
+
+
+def judged(
+    run: Run, network: Callable[[torch.Tensor], Any], checkpoint: Checkpoint, *, precision: str, known: Reference | None, tolerance: float,
+    least: float | None = None, max_drop: float = 1.0,
+) -> dict[str, float]:  # fmt: skip
+    """What an artifact computes beside the network: in fp32 its logits within `tolerance`, and in every precision its decisions on the
+    tiles of `known`, where there are any. Raises ParityError, also below `least` agreement and for an mIoU drop above `max_drop`.
+    """
+    same = same_logits(run, network, checkpoint, tolerance=tolerance) if precision == "fp32" else _takes_any_batch(run, checkpoint)
+    if known is None:
+        return same
+    found = require_agreement(agreement(run, known, checkpoint), precision, least)
+    if not found.get("miou_drop", 0.0) <= max_drop:
+        raise ParityError(f"the {precision} artifact loses {found['miou_drop']:.4f} mIoU on val tiles, more than {max_drop:g}", "a larger --max-miou-drop")
+    return {**found, **same}
+
+
+def _takes_any_batch(run: Run, checkpoint: Checkpoint) -> dict[str, float]:
+    """Nothing; raises ParityError where the artifact gives another number of logits than it was given images."""
     for batch in CHECKED_BATCHES:
         logits = run(example(checkpoint, batch))
         if len(logits) != batch:
             raise ParityError(f"the artifact gives {len(logits)} logits for a batch of {batch}")
-    tiles = val_tiles(context, checkpoint, precision)
-    if tiles is None or context is None:
-        return {}
-    return require_agreement(agreement(run, reference_of(runner(network), tiles), checkpoint), precision, context.min_agreement)
+    return {}

@@ -5,6 +5,7 @@ Ranges are found by running: the largest magnitude of every float tensor of the 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from harness.core.errors import ExportError
+from harness.core.leftovers import marked
 from harness.support.export_data import Tiles
 
 #: Half of the largest fp16 (65,504): tiles that were not seen may be larger.
@@ -23,19 +25,22 @@ _ELEMENTWISE = frozenset({"Sub", "Div", "Mul", "Add", "Slice", "Gather", "Concat
 _PROBE = "harness_largest_"
 
 
-def to_fp16(source: Path, target: Path, tiles: Tiles, *, external: bool = False) -> list[str]:
-    """Write `source` in fp16 with fp32 inputs and outputs. Returns the names of the nodes that stay in fp32."""
+def to_fp16(source: Path, target: Path, largest: Mapping[str, float], *, kept: Collection[str] = (), external: bool = False) -> list[str]:
+    """Write `source` in fp16 with fp32 inputs and outputs. Returns the names of the nodes that stay in fp32: `kept`, and what fp16 can't hold.
+
+    `largest` are the `largest_values` of the source.
+    """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model = onnx.load(str(source))
     _name_nodes(model)
-    kept = sorted(_preprocessing(model) | _out_of_range(model, largest_values(source, tiles)))
+    whole = sorted(_preprocessing(model) | _out_of_range(model, largest) | set(kept))
     del model.graph.value_info[:]
-    half = convert_float_to_float16(onnx.shape_inference.infer_shapes(model), keep_io_types=True, disable_shape_infer=True, node_block_list=kept)
+    half = convert_float_to_float16(onnx.shape_inference.infer_shapes(model), keep_io_types=True, disable_shape_infer=True, node_block_list=whole)
     _drop_round_trips(half)
     sort_nodes(half)
     onnx.save(half, str(target), save_as_external_data=external, location=f"{target.name}.data")
-    return kept
+    return whole
 
 
 def largest_values(source: Path, tiles: Tiles) -> dict[str, float]:
@@ -46,7 +51,7 @@ def largest_values(source: Path, tiles: Tiles) -> dict[str, float]:
 
     model = onnx.load(str(source))
     names = _add_probes(model)
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+    with tempfile.TemporaryDirectory(prefix=marked("harness-")) as folder:
         path = Path(folder) / "probed.onnx"
         onnx.save(model, str(path), save_as_external_data=True, location="weights")
         settings = onnxruntime.SessionOptions()
@@ -88,7 +93,7 @@ def _preprocessing(model: ModelProto) -> set[str]:
     return found
 
 
-def _out_of_range(model: ModelProto, largest: dict[str, float]) -> set[str]:
+def _out_of_range(model: ModelProto, largest: Mapping[str, float]) -> set[str]:
     """Nodes that read or give a value outside fp16, or a constant that fp16 would make 0 or infinite."""
     odd = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT and _is_odd(numpy_helper.to_array(tensor))}
     odd |= {node.output[0] for node in model.graph.node if node.op_type == "Constant" and _is_odd_constant(node)}

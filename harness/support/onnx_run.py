@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.core.errors import ExportError
+from harness.support.onnx_providers import failures, reason_of
 
 if TYPE_CHECKING:
     from harness.support.agreement import Run
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
 def runner(path: Path) -> Run:
     """Logits (B, K, H, W) float32 of images by the graph in `path`. Raises ExportError where ONNX Runtime can't load it."""
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    except (state.Fail, state.InvalidGraph, state.NotImplemented, state.InvalidProtobuf, state.RuntimeException) as error:
-        raise ExportError(f"ONNX Runtime cannot load {path.name}: {str(error).splitlines()[0][:300]}", "another --precision or --opset") from error
+    except failures() as error:
+        raise ExportError(f"ONNX Runtime cannot load {path.name}: {reason_of(error)}", "another --precision or --opset") from error
     name = session.get_inputs()[0].name
 
     def run(images: np.ndarray) -> np.ndarray:

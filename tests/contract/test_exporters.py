@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.core.artifact import read_artifact
+from harness.core.artifact import ARTIFACT_FILE, read_artifact
 from harness.core.errors import ConfigError, HarnessError
+from harness.core.files import sha256_of_file, write_value
 from harness.core.registry import BACKENDS, EXPORTERS
-from harness.support.export_data import CONTEXT, Context
+from harness.support.export_data import CONTEXT, Context, Tiles
 from tests import tensorrt_offline
 from tests.small_checkpoint import small_checkpoint
 
@@ -53,17 +56,22 @@ def test_its_settings_have_defaults_and_others_are_refused(name):
             exporter.settings(precision, {"colour": "blue"})
 
 
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory) -> Path:
+    """An fp32 ONNX artifact of the first pair, with its checkpoint beside it."""
+    home = tmp_path_factory.mktemp("graph")
+    EXPORTERS.load("onnx").export(small_checkpoint(home / "checkpoint", PAIRS[0]), precision="fp32", out=home / "onnx", options={})
+    return home / "onnx"
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_an_export_reads_back_and_a_failure_leaves_nothing(name, tmp_path):
+def test_an_export_reads_back_and_a_failure_leaves_nothing(name, tmp_path, request):
     exporter = EXPORTERS.load(name)
     if exporter.unavailable():
         pytest.skip(exporter.unavailable())
     checkpoint = small_checkpoint(tmp_path / "checkpoint")
     options = {CONTEXT: Context("synthetic", None, checkpoint)}
-    source = checkpoint
-    if exporter.source != "checkpoint":
-        source = tmp_path / "source"
-        EXPORTERS.load(exporter.source).export(checkpoint, precision="fp32", out=source, options=options)
+    source = checkpoint if exporter.source == "checkpoint" else request.getfixturevalue("graph")
     artifact = exporter.export(source, precision="fp32", out=tmp_path / "out", options=options)
     assert read_artifact(tmp_path / "out") == artifact
     assert (artifact.format, artifact.precision) == (exporter.format, "fp32")
@@ -90,12 +98,30 @@ def built(root: Path, cache: Path, *jobs) -> list[dict]:
     return [json.loads(line) for line in found.stdout.splitlines()]
 
 
-def test_tensorrt_builds_three_pairs_through_our_exporter(root, tmp_path):
-    jobs = []
-    for index, model in enumerate(PAIRS):
+def in_precision(source: Path, target: Path, precision: str) -> Path:
+    """The ONNX artifact in `source` lowered as the exporter does it, with ranges from random images."""
+    from tests.zoo_check.precisions import lowered
+
+    artifact = read_artifact(source)
+    images = np.random.default_rng(0).normal(100, 25, (2, *artifact.inputs[0].shape[1:])).astype(np.float32)
+    target.mkdir()
+    file = lowered(source / artifact.file, target / artifact.file, precision, Tiles(images, np.zeros((2, 32, 32), np.int64), ("a", "b"), ""))
+    write_value(target / ARTIFACT_FILE, artifact.model_copy(update={"precision": precision, "sha256": sha256_of_file(file)}))
+    return target
+
+
+def test_tensorrt_builds_three_pairs_in_three_precisions_through_our_exporter(root, graph, tmp_path):
+    sources = [graph]
+    for index, model in enumerate(PAIRS[1:], 1):
         checkpoint = small_checkpoint(tmp_path / f"checkpoint-{index}", model)
         EXPORTERS.load("onnx").export(checkpoint, precision="fp32", out=tmp_path / f"onnx-{index}", options={})
-        jobs.append((str(tmp_path / f"onnx-{index}"), "fp32", str(tmp_path / f"plan-{index}"), {"opt_batch": 2, "max_batch": 4}))
+        sources.append(tmp_path / f"onnx-{index}")
+    jobs = []
+    for index, source in enumerate(sources):
+        jobs.append((str(source), "fp32", str(tmp_path / f"plan-{index}"), {"opt_batch": 2, "max_batch": 4}))
+    for precision in ("fp16", "int8-static"):
+        source = in_precision(tmp_path / "onnx-1", tmp_path / precision, precision)
+        jobs.append((str(source), precision, str(tmp_path / f"plan-{precision}"), {"opt_batch": 2, "max_batch": 4}))
     jobs.append((jobs[0][0], "fp32", str(tmp_path / "flags"), {"tf32": True, "version_compatible": True, "workspace_mb": 256}))
     answers = built(root, tmp_path / "cache", *jobs)
     for index, answer in enumerate(answers[: len(PAIRS)]):
@@ -105,16 +131,17 @@ def test_tensorrt_builds_three_pairs_through_our_exporter(root, tmp_path):
         assert artifact.size > 100_000
         assert artifact.options["max_batch"] == 4
         assert artifact.options["tensorrt"].startswith("11.")
+    for precision in ("fp16", "int8-static"):
+        assert read_artifact(tmp_path / f"plan-{precision}").precision == precision
+        assert read_artifact(tmp_path / f"plan-{precision}").size < 0.75 * read_artifact(tmp_path / "plan-1").size
     assert answers[-1].get("options", {}).get("version_compatible", True) is True
     assert list((tmp_path / "cache" / "tensorrt").glob("*.timings"))
 
 
-def test_a_graph_that_tensorrt_can_not_parse_is_refused_in_its_parser_s_words(root, tmp_path):
+def test_a_graph_that_tensorrt_can_not_parse_is_refused_in_its_parser_s_words(root, graph, tmp_path):
     import onnx
 
-    from harness.core.files import sha256_of_file
-
-    EXPORTERS.load("onnx").export(small_checkpoint(tmp_path / "checkpoint"), precision="fp32", out=tmp_path / "onnx", options={})
+    shutil.copytree(graph, tmp_path / "onnx")
     model = onnx.load(tmp_path / "onnx" / "model.onnx")
     model.graph.node[0].op_type = "NoSuchOperator"
     onnx.save(model, tmp_path / "onnx" / "model.onnx")

@@ -34,7 +34,14 @@ def main(arguments: list[str]) -> int:
         write_atomic(DATA, json.dumps({"created": utc_now(), "machine": _machine(), "versions": _versions(), "models": _rows()}, indent=1) + "\n")
     found = json.loads(DATA.read_text())
     _say(f"{write_atomic(PAGE, page(found))}\n")
-    return 0 if all(_is_good(row) for row in found["models"]) else 1
+    lowered = 0 if "--page" in arguments else _lowered()
+    return 0 if all(_is_good(row) for row in found["models"]) and lowered == 0 else 1
+
+
+def _lowered() -> int:
+    from tests.zoo_check.precisions import main as check
+
+    return check(())
 
 
 def _rows() -> list[dict[str, Any]]:

@@ -1,0 +1,140 @@
+"""ONNX Runtime's execution providers: which are here, why the rest is not, and a session on one of them or an error, never on another."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.core.errors import ConfigError, MeasurementError, UnavailableError
+from harness.core.registry import missing_package
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "nv_tensorrt_rtx": "NvTensorRTRTXExecutionProvider",
+}
+#: The package of a provider that is a plug-in of ONNX Runtime, and not a part of it.
+PLUGIN = {"nv_tensorrt_rtx": "onnxruntime_ep_nv_tensorrt_rtx"}
+#: Providers that build an engine when a session opens, which they can keep in a folder.
+BUILDERS = ("tensorrt", "nv_tensorrt_rtx")
+#: Letters of an error's reason.
+LONGEST = 300
+
+
+def device_of(provider: str) -> str:
+    return "cpu" if provider == "cpu" else "cuda"
+
+
+def missing(provider: str) -> str | None:
+    """Why the provider can't run here, with the fix; None when it can as far as can be seen before a session opens."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        return str(missing_package("backend onnxruntime", error))
+    if provider in PLUGIN:
+        return _missing_plugin(provider)
+    if NAMES[provider] not in onnxruntime.get_available_providers():
+        return f"onnxruntime {onnxruntime.__version__} has no {NAMES[provider]}; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+    return None if provider == "cpu" else _no_gpu()
+
+
+def _missing_plugin(provider: str) -> str | None:
+    try:
+        return None if _plugin_devices(provider) else f"{NAMES[provider]} takes none of the GPUs here: it wants an RTX GPU (compute capability 8.6, 8.9, 12)"
+    except UnavailableError as error:
+        return str(error)
+
+
+def _plugin_devices(provider: str) -> Sequence[onnxruntime.OrtEpDevice]:
+    """The devices that the plug-in offers, which is registered on the first call. Raises UnavailableError."""
+    import onnxruntime
+
+    package = PLUGIN[provider].replace("_", "-")
+    try:
+        plugin: Any = importlib.import_module(PLUGIN[provider])
+    except ModuleNotFoundError as error:
+        raise UnavailableError(f"{NAMES[provider]} is a package of its own, which is not installed", f"pip install {package}") from error
+    if not hasattr(onnxruntime, "get_ep_devices"):
+        raise UnavailableError(f"onnxruntime {onnxruntime.__version__} takes no plug-in providers", "pip install 'onnxruntime>=1.24'")
+    devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == NAMES[provider]]
+    if devices:
+        return devices
+    try:
+        onnxruntime.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
+    except failures() as error:
+        if "already" not in str(error):
+            reason = str(error).rpartition("with error: ")[2].splitlines()[0][:200]
+            raise UnavailableError(f"{NAMES[provider]} can't be loaded: {reason}", "install the NVIDIA driver; check with nvidia-smi") from error
+    return [device for device in onnxruntime.get_ep_devices() if device.ep_name == NAMES[provider]]
+
+
+def _no_gpu() -> str | None:
+    """Why CUDA can't run: NVML sees no GPU. None where it does, or where NVML is not here to be asked."""
+    from harness.support.tensorrt_build import gpu
+
+    try:
+        import pynvml  # noqa: F401
+    except ModuleNotFoundError:
+        return None
+    return None if gpu() else "onnxruntime has CUDA, and no NVIDIA GPU is visible; check with nvidia-smi"
+
+
+def require_possible(provider: str, device: str, settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a provider or an option that belongs to the other device, or an option that the provider has not."""
+    if device_of(provider) != device:
+        raise ConfigError(f"provider {provider} does not run on the device {device}", f"runtime: {{device: {device_of(provider)}}}")
+    if settings["cuda_graph"] and device == "cpu":
+        raise ConfigError("cuda_graph needs a GPU, and this cell runs on the CPU", "runtime: {device: cuda}")
+    if settings["engine_cache"] and provider not in BUILDERS:
+        raise ConfigError(f"provider {provider} builds no engine, so it has no engine_cache", f"runtime.options: {{provider: {' or '.join(BUILDERS)}}}")
+
+
+def provider_options(provider: str, settings: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The provider with its options, and what takes the nodes that it leaves: CUDA after TensorRT, nothing after the others."""
+    graph, tf32, folder = str(int(settings["cuda_graph"])), str(int(settings["tf32"])), settings["engine_cache"]
+    if provider == "cuda":
+        return [(NAMES["cuda"], {"use_tf32": tf32, "enable_cuda_graph": graph})]
+    if provider == "tensorrt":
+        cache = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder, "trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+        return [(NAMES["tensorrt"], {"trt_cuda_graph_enable": graph, **(cache if folder else {})}), (NAMES["cuda"], {"use_tf32": tf32})]
+    if provider == "nv_tensorrt_rtx":
+        return [(NAMES["nv_tensorrt_rtx"], {"enable_cuda_graph": graph, **({"nv_runtime_cache_path": folder} if folder else {})})]
+    return [(NAMES["cpu"], {})]
+
+
+def session_on(provider: str, path: Path, options: onnxruntime.SessionOptions, settings: Mapping[str, Any]) -> onnxruntime.InferenceSession:
+    """A session of the graph in `path` on the provider. Raises MeasurementError where it can't be opened, or another provider would run it."""
+    import onnxruntime
+
+    wanted = provider_options(provider, settings)
+    if provider != "cpu":
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if provider in PLUGIN:
+        options.add_provider_for_devices(_plugin_devices(provider), wanted[0][1])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, **({} if provider in PLUGIN else {"providers": wanted}))
+    except failures() as error:
+        raise MeasurementError(f"ONNX Runtime cannot open {path}: {reason_of(error)}", "export it again with `harness export`") from error
+    if session.get_providers()[0] != NAMES[provider]:
+        raise MeasurementError(f"asked for {NAMES[provider]}, ONNX Runtime would run {session.get_providers()[0]}", "harness doctor")
+    return session
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises: it has a class per kind of failure with no common base but Exception, and two of Python's."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (*own, RuntimeError, ValueError)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error of ONNX Runtime; of a long one the end, since it starts with the path and the C++ function."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line if len(line) <= LONGEST else f"... {line[-LONGEST:]}"

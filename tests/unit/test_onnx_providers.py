@@ -1,0 +1,100 @@
+"""ONNX Runtime's providers: options in their own words, reasons that are true, and never another provider than the one asked for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import ConfigError, MeasurementError
+from harness.core.registry import BACKENDS
+from harness.support.onnx_providers import NAMES, missing, provider_options, require_possible, session_on
+from tests import tensorrt_offline
+from tests.precision_graphs import overflowing_graph
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+
+def settings(**options):
+    return BACKENDS.load("onnxruntime").settings(options)
+
+
+def test_each_provider_is_told_in_its_own_words():
+    asked = settings(cuda_graph=True, engine_cache="/engines")
+    assert provider_options("cpu", settings()) == [("CPUExecutionProvider", {})]
+    assert provider_options("cuda", settings(tf32=True)) == [("CUDAExecutionProvider", {"use_tf32": "1", "enable_cuda_graph": "0"})]
+    (name, told), (rest, fallback) = provider_options("tensorrt", asked)
+    assert (name, rest, fallback) == ("TensorrtExecutionProvider", "CUDAExecutionProvider", {"use_tf32": "0"})
+    assert told == {
+        "trt_cuda_graph_enable": "1",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/engines",
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": "/engines",
+    }
+    ((name, told),) = provider_options("nv_tensorrt_rtx", asked)
+    assert (name, told) == ("NvTensorRTRTXExecutionProvider", {"enable_cuda_graph": "1", "nv_runtime_cache_path": "/engines"})
+
+
+@pytest.mark.parametrize("provider", ["tensorrt", "nv_tensorrt_rtx"])
+def test_without_an_engine_cache_nothing_is_said_of_one(provider):
+    assert not any("cache" in name for _, told in provider_options(provider, settings()) for name in told)
+
+
+@pytest.mark.parametrize(
+    ("provider", "device", "options", "words"),
+    [
+        ("nv_tensorrt_rtx", "cpu", {}, "nv_tensorrt_rtx does not run on the device cpu"),
+        ("cpu", "cuda", {}, "cpu does not run on the device cuda"),
+        ("cpu", "cpu", {"cuda_graph": True}, "needs a GPU"),
+        ("cuda", "cuda", {"engine_cache": "/engines"}, "cuda builds no engine"),
+    ],
+)
+def test_what_can_not_be_is_refused_before_a_session_opens(provider, device, options, words):
+    with pytest.raises(ConfigError, match=words):
+        require_possible(provider, device, settings(**options))
+
+
+@pytest.mark.parametrize("provider", sorted(NAMES))
+def test_what_can_be_is_not_refused(provider):
+    require_possible(provider, "cpu" if provider == "cpu" else "cuda", settings())
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_provider_that_this_build_lacks_is_named_with_the_package_that_has_it(provider):
+    if NAMES[provider] in onnxruntime.get_available_providers():
+        pytest.skip("this build has it")
+    assert NAMES[provider] in missing(provider)
+    assert "pip install onnxruntime-gpu" in missing(provider)
+
+
+def test_a_provider_that_is_a_package_of_its_own_is_named_with_it():
+    if "onnxruntime_ep_nv_tensorrt_rtx" in sys.modules:
+        pytest.skip("it is installed")
+    assert "pip install onnxruntime-ep-nv-tensorrt-rtx" in missing("nv_tensorrt_rtx")
+
+
+def test_tensorrt_rtx_s_own_package_without_a_driver_says_what_it_lacks():
+    try:
+        root = tensorrt_offline.import_root()
+    except tensorrt_offline.UnavailableError as reason:
+        pytest.skip(str(reason))
+    command = "from harness.support.onnx_providers import missing; print(missing('nv_tensorrt_rtx'))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(Path.cwd())])}
+    said = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
+    if "libcuda" not in said:
+        pytest.skip(f"there is a driver here: {said.strip()}")
+    assert "libcuda.so.1: cannot open shared object file" in said
+    assert "NVIDIA driver" in said
+
+
+def test_a_session_that_would_run_elsewhere_is_an_error(tmp_path):
+    """This build takes the CPU where it lacks a provider that is asked for, with a warning: what is read back must be what was asked."""
+    if NAMES["cuda"] in onnxruntime.get_available_providers():
+        pytest.skip("this build has CUDA")
+    onnx.save(overflowing_graph()[0], tmp_path / "model.onnx")
+    with pytest.raises(MeasurementError, match=r"CPUExecutionProvider|fallback"):
+        session_on("cuda", tmp_path / "model.onnx", onnxruntime.SessionOptions(), settings())
+    assert session_on("cpu", tmp_path / "model.onnx", onnxruntime.SessionOptions(), settings()).get_providers()[0] == NAMES["cpu"]

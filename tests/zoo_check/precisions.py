@@ -1,0 +1,72 @@
+"""`python -m tests.zoo_check.precisions [MODEL ...]`: five pairs of the zoo in fp32, fp16 and static int8, each given to TensorRT's parser and builder.
+
+The graphs are the exporter's fp32 graphs, lowered by the code that the exporter lowers them with; ranges come from two random images,
+since a plan that is built says nothing of accuracy. Prints one line per plan; exit code 1 where one isn't built.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.core.registry import EXPORTERS
+from harness.support.export_data import Tiles
+from harness.support.onnx_fp16 import largest_values, to_fp16
+from harness.support.onnx_int8 import to_int8_static
+from harness.support.onnx_run import runner
+from tests.zoo_check.check import planned
+from tests.zoo_check.models import Model, write_checkpoint, zoo
+
+#: A CNN, plain and windowed transformers, a generated stem, and 13 bands.
+PAIRS = ("unet+unet", "remoteclip+upernet", "gfm_swin+upernet", "dofa+upernet", "s12_dino+upernet")
+PRECISIONS = ("fp32", "fp16", "int8-static")
+IMAGES = 2
+
+
+def plans(model: Model, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What TensorRT said of the model in each precision; its files go to `folder`, which is empty."""
+    write_checkpoint(model, folder / "checkpoint")
+    artifact = EXPORTERS.load("onnx").export(folder / "checkpoint", precision="fp32", out=folder / "onnx", options={})
+    tiles = random_tiles(model)
+    for precision in PRECISIONS:
+        graph = lowered(folder / "onnx" / artifact.file, folder / f"{precision}.onnx", precision, tiles)
+        yield precision, planned(graph, folder / "model.plan")
+
+
+def random_tiles(model: Model) -> Tiles:
+    shape = (IMAGES, len(model.bands), model.size, model.size)
+    images = np.random.default_rng(0).normal(0.3, 0.2, shape).astype(np.float32)
+    return Tiles(images, np.zeros((IMAGES, *shape[2:]), np.int64), tuple(map(str, range(IMAGES))), "")
+
+
+def lowered(source: Path, target: Path, precision: str, tiles: Tiles) -> Path:
+    """The graph in the precision, run once so that a plan is of something that computes."""
+    if precision == "fp32":
+        return source
+    if precision == "fp16":
+        to_fp16(source, target, largest_values(source, tiles))
+    else:
+        to_int8_static(source, target, tiles, method="minmax", per_channel=True)
+    assert np.isfinite(runner(target)(tiles.images)).all()
+    return target
+
+
+def main(names: Sequence[str]) -> int:
+    """Exit code 1 where a plan isn't built; one that is skipped, for want of TensorRT, is no failure."""
+    answers = []
+    for name in names or PAIRS:
+        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+            for precision, plan in plans(zoo()[name], Path(folder)):
+                answers.append(plan["status"])
+                sys.stderr.write(f"{name} {precision}: {plan['status']} {plan['reason']}\n")
+                sys.stderr.flush()
+    return 0 if set(answers) <= {"built", "skipped"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
