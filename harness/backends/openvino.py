@@ -11,7 +11,8 @@ import numpy as np
 
 from harness.core.artifact import Artifact
 from harness.core.errors import UnavailableError
-from harness.core.ports import Session
+from harness.core.layers import Layer
+from harness.core.ports import Clock, Session
 from harness.core.registry import missing_package
 from harness.support.backend_options import chosen
 
@@ -87,9 +88,24 @@ class OpenVino:
             raise UnavailableError(reason, "harness doctor")
         from harness.support.openvino_run import compiled
 
+        yield OpenVinoSession(compiled(folder / artifact.file, artifact.precision, threads=threads, options=self._wanted(options)))
+
+    def layers(
+        self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
+        clock: Clock, work: Path,
+    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
+        """Time and FLOP per executed node, and how they were taken; the runtime has its own clock, and `work` is not needed."""
+        from harness.support.onnx_origin import origin_of
+        from harness.support.openvino_layers import COUNTERS, SOURCE, layers_of
+        from harness.support.openvino_run import compiled
+
+        model = compiled(folder / artifact.file, artifact.precision, threads=threads, options={**self._wanted(options), **COUNTERS})
+        return layers_of(model, inputs, origin_of(folder, artifact), runs=runs), SOURCE
+
+    def _wanted(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings by OpenVINO's names."""
         settings = self.settings(options)
-        wanted = {"ENABLE_HYPER_THREADING": settings["hyper_threading"], "ENABLE_CPU_PINNING": settings["cpu_pinning"]}
-        yield OpenVinoSession(compiled(folder / artifact.file, artifact.precision, threads=threads, options=wanted))
+        return {"ENABLE_HYPER_THREADING": settings["hyper_threading"], "ENABLE_CPU_PINNING": settings["cpu_pinning"]}
 
 
 BACKEND = OpenVino()

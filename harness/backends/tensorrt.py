@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
 from harness.core.errors import MeasurementError, UnavailableError
-from harness.core.ports import Session
+from harness.core.layers import Layer
+from harness.core.ports import Clock, Session
 from harness.core.registry import missing_package
 from harness.support.backend_options import chosen
-from harness.support.torch_session import torch_unavailable
+from harness.support.torch_session import seconds_on, torch_unavailable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +98,15 @@ class TensorRtSession:
         torch.cuda.current_stream().synchronize()
         self._stream.synchronize()
 
+    def device_seconds(self) -> float:
+        import torch
+
+        return seconds_on(self._stream if self._graph is None else torch.cuda.current_stream(), self.run)
+
+    def attach(self, profiler: Any) -> None:
+        """Let a profiler see every layer of the calls that follow; the context holds no reference of its own to it."""
+        self._profiler = self._context.profiler = profiler
+
     def outputs(self) -> list[np.ndarray]:
         return [self._buffers[name].float().cpu().numpy() for name in self._outputs]
 
@@ -133,16 +143,40 @@ class TensorRt:
 
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
+        settings = self.settings(options)
+        yield TensorRtSession(self._checked_engine(folder, artifact, device), cuda_graph=settings["cuda_graph"])
+
+    def layers(
+        self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
+        clock: Clock, work: Path,
+    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
+        """Time and FLOP per layer, and how they were taken; the runtime has its own clock, and `work` is not needed."""
+        from harness.support.onnx_origin import origin_of
+        from harness.support.tensorrt_layers import SOURCE, information, layers_from_inspector, profiler
+
+        engine = self._checked_engine(folder, artifact, device)
+        session = TensorRtSession(engine, cuda_graph=False)
+        session.bind(inputs)
+        session.run()
+        session.sync()
+        kept = profiler()
+        session.attach(kept)
+        for _ in range(runs):
+            session.run()
+            session.sync()
+        return layers_from_inspector(information(engine), kept.seconds, origin_of(folder, artifact), len(inputs[0])), SOURCE
+
+    def _checked_engine(self, folder: Path, artifact: Artifact, device: str) -> Any:
+        """The engine, if it was made for here. Raises UnavailableError or MeasurementError."""
         reason = self.unavailable(device)
         if reason:
             raise UnavailableError(reason, "harness doctor")
         from harness.support.tensorrt_build import refusal
 
-        settings = self.settings(options)
         reason = refusal(artifact.options)
         if reason:
             raise MeasurementError(f"{folder / artifact.file} is not loaded: {reason}", "export it again on this machine with --to tensorrt")
-        yield TensorRtSession(_engine(folder / artifact.file), cuda_graph=settings["cuda_graph"])
+        return _engine(folder / artifact.file)
 
 
 def _engine(path: Path) -> Any:

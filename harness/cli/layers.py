@@ -37,7 +37,7 @@ def layer_facts(record: Path) -> dict[str, Any]:
 
 def _view(record: Path) -> tuple[LayerView | None, str]:
     from harness.core.errors import MeasurementError
-    from harness.profiling.layers import layers_path, read_view
+    from harness.core.layers import layers_path, read_view
 
     try:
         return read_view(record), ""

@@ -10,7 +10,6 @@ import typer
 
 from harness.cli.output import next_command, remark, result
 from harness.cli.profile import RECORDS
-from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from harness.core.measurement import Measurement, Missing
@@ -41,13 +40,10 @@ def _register_reading(verbs: typer.Typer) -> None:
         json: bool = JSON,
     ) -> None:
         """One line per record, oldest first."""
-        from harness.results.filters import filter_from_text, record_fits
+        from harness.results.filters import record_fits, text_filters
         from harness.results.store import read_records
 
-        filters = [filter_from_text(text) for text in where]
-        for item in filters:
-            if item.column.dimension != "text":
-                raise ConfigError(f"{item.text!r} is about a figure; records are listed by text", "harness table --where " + repr(item.text))
+        filters = text_filters(where)
         found = read_records(records)
         kept = sorted((record for record in found.records if record_fits(record, filters)), key=lambda record: (record.created, record.id))
         result([_facts(record) for record in kept], json, _lines([_facts(record) for record in kept]))
@@ -150,12 +146,18 @@ def _shown(record: ProfileRecord) -> list[str]:
 
     about = {**_facts(record), "harness": record.harness_version, "cpu": record.environment.cpu, "gpu": record.environment.gpu or "-"}
     about |= {"fingerprint": record.environment.fingerprint, "artifact": record.cell.artifact_sha256, "checkpoint": record.cell.checkpoint_sha256}
-    about |= {"command": record.command or "-"}
+    about |= {"commit": _commit(record), "command": record.command or "-"}
     width = max(map(len, [*about, *(outcome.quantity for outcome in record.outcomes)]))
     facts = [f"{key:<{width}}  {value}" for key, value in about.items()]
     figures = [f"{outcome.quantity:<{width}}  {_said(outcome)}" for outcome in record.outcomes]
     warned = [f"warning: {item.kind}: {item.message}" + (f" ({item.advice})" if item.advice else "") for item in record.warnings]
     return list(map(printable, [*facts, "", *figures, *([""] if warned else []), *warned]))
+
+
+def _commit(record: ProfileRecord) -> str:
+    """The commit of the repository in which the record was made."""
+    code = record.detail.get("code") or {}
+    return f"{code['commit']}{' with changes' if code.get('changed') else ''}" if code.get("commit") else "-"
 
 
 def _said(outcome: Measurement | Missing) -> str:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from harness.core.errors import MeasurementError
+from harness.core.files import canonical_json, write_atomic
 from harness.core.specs import Value
+
+#: Where decoders keep what makes their features from the encoder's.
+NECK = "decoder.neck."
 
 
 class Layer(Value):
@@ -21,8 +27,10 @@ class Layer(Value):
 
     @property
     def part(self) -> str:
-        """encoder, decoder, or the rest."""
+        """encoder, neck (what stands between the encoder and the decoder's own layers), decoder, or the rest."""
         first = self.path.partition(".")[0]
+        if f"{self.path}.".startswith(NECK):
+            return "neck"
         return first if first in ("encoder", "decoder") else "other"
 
     @property
@@ -71,3 +79,24 @@ def grouped(view: LayerView, key: Callable[[Layer], str]) -> tuple[Share, ...]:
         )
         for name, layers in members.items()
     )
+
+
+def layers_path(record: Path) -> Path:
+    """Where the layers of a record lie: beside it."""
+    return record.with_suffix(".layers.jsonl")
+
+
+def write_view(record: Path, view: LayerView) -> Path:
+    """Write the view beside its record: a line of facts, then a line per layer."""
+    lines = [view.model_dump(mode="json", exclude={"layers"}), *(layer.model_dump(mode="json") for layer in view.layers)]
+    return write_atomic(layers_path(record), "".join(f"{canonical_json(line)}\n" for line in lines))
+
+
+def read_view(record: Path) -> LayerView:
+    """The view beside a record. Raises MeasurementError where there is none."""
+    path = layers_path(record)
+    if not path.is_file():
+        raise MeasurementError(f"{path} does not exist", "harness profile SUBJECT --layers")
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    view = LayerView.model_validate_json(head[:-1] + ',"layers":[]}')
+    return view.model_copy(update={"layers": tuple(Layer.model_validate_json(row) for row in rows)})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from harness.core.deployment import Limit
-from harness.core.measurement import Interval, Measurement, Missing, samples_needed
+from harness.core.measurement import Interval, Measurement, Missing, bound_needs
 from harness.core.record import ProfileRecord
 from harness.core.specs import Value
 
@@ -58,8 +58,24 @@ def _judge_limit(limit: Limit, outcome: Measurement | Missing) -> Verdict:
         return Verdict(limit=limit, status=Status.FAIL, seen=seen, interval=interval, why="the whole interval is outside the limit")
     fits = high <= limit.max if limit.max is not None else low >= (limit.min or 0.0)
     if fits:
-        return Verdict(limit=limit, status=Status.PASS, seen=seen, interval=interval, why="the whole interval is within the limit")
-    return Verdict(limit=limit, status=Status.UNKNOWN, seen=seen, interval=interval, why="the interval straddles the limit: measure longer")
+        return Verdict(limit=limit, status=Status.PASS, seen=seen, interval=interval, why=f"the whole interval is within the limit{_stricter(limit, outcome)}")
+    return Verdict(limit=limit, status=Status.UNKNOWN, seen=seen, interval=interval, why=f"the interval straddles the limit: {_remedy(outcome)}")
+
+
+def _remedy(outcome: Measurement) -> str:
+    """What makes the interval narrower: that of a score is about tiles, not about time."""
+    return "score more tiles, of more regions" if outcome.bounds is not None else "measure longer"
+
+
+def _stricter(limit: Limit, outcome: Measurement) -> str:
+    """Whether a limit on a tail is also met by MLPerf's early-stopping rule, which is 99 % sure where the interval's end is 97.5 %."""
+    if limit.max is None or limit.statistic not in ("p90", "p95", "p99"):
+        return ""
+    share = int(limit.statistic[1:]) / 100
+    bound = outcome.tail_bound(share)
+    if bound is None:
+        return f" (MLPerf's rule, at 99 %, needs {bound_needs(share)} independent samples)"
+    return ", also by MLPerf's rule at 99 %" if bound <= limit.max else ", not yet by MLPerf's rule at 99 %: measure longer"
 
 
 def _statistic(limit: Limit, outcome: Measurement) -> tuple[float, Interval | None, int]:
@@ -69,4 +85,4 @@ def _statistic(limit: Limit, outcome: Measurement) -> tuple[float, Interval | No
     share = int(limit.statistic[1:]) / 100
     interval = outcome.interval(share)
     exact = len(outcome.samples) == 1 and share == 0.5
-    return outcome.percentile(share), interval, 0 if interval or exact else samples_needed(share)
+    return outcome.percentile(share), interval, 0 if interval or exact else outcome.needed(share)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.core.artifact import Artifact, read_subject
 from harness.core.errors import HarnessError, MeasurementError
-from harness.core.files import canonical_json, read_value, write_atomic, write_value
-from harness.core.layers import Layer, LayerView
+from harness.core.files import read_value, write_value
+from harness.core.layers import LayerView
 from harness.core.registry import BACKENDS
 from harness.profiling.isolate import end_with_parent, run_job
 from harness.profiling.job import Answer, Job
@@ -24,7 +24,7 @@ MODULE = "harness.profiling.layers"
 def view_of(job: Job, artifact: Artifact, record: str) -> LayerView:
     """The layers of a cell, in a fresh process. Raises MeasurementError where the backend can't be looked into, or it fails."""
     if not hasattr(BACKENDS.load(job.backend), "layers"):
-        raise MeasurementError(f"backend {job.backend} does not say where its time goes; torch_eager and onnxruntime do")
+        raise MeasurementError(f"backend {job.backend} does not say where its time goes", "harness profile SUBJECT --layers --backends onnxruntime,openvino")
     job = job.model_copy(update={"work": job.work / "layers"})
     job.work.mkdir(parents=True, exist_ok=True)
     write_examples(job, artifact)
@@ -32,27 +32,6 @@ def view_of(job: Job, artifact: Artifact, record: str) -> LayerView:
     if answer.failed or not _view_file(job).is_file():
         raise MeasurementError(answer.failed or "the process that looks at layers gave no answer")
     return read_value(_view_file(job), LayerView, MeasurementError).model_copy(update={"record": record})
-
-
-def layers_path(record: Path) -> Path:
-    """Where the layers of a record lie: beside it."""
-    return record.with_suffix(".layers.jsonl")
-
-
-def write_view(record: Path, view: LayerView) -> Path:
-    """Write the view beside its record: a line of facts, then a line per layer."""
-    lines = [view.model_dump(mode="json", exclude={"layers"}), *(layer.model_dump(mode="json") for layer in view.layers)]
-    return write_atomic(layers_path(record), "".join(f"{canonical_json(line)}\n" for line in lines))
-
-
-def read_view(record: Path) -> LayerView:
-    """The view beside a record. Raises MeasurementError where there is none."""
-    path = layers_path(record)
-    if not path.is_file():
-        raise MeasurementError(f"{path} does not exist", "harness profile SUBJECT --layers")
-    head, *rows = path.read_text(encoding="utf-8").splitlines()
-    view = LayerView.model_validate_json(head[:-1] + ',"layers":[]}')
-    return view.model_copy(update={"layers": tuple(Layer.model_validate_json(row) for row in rows)})
 
 
 def _view_file(job: Job) -> Path:

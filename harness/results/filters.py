@@ -68,6 +68,15 @@ def filter_from_text(text: str) -> Filter:
     return Filter(text, chosen, compare, value)
 
 
+def text_filters(texts: Iterable[str]) -> tuple[Filter, ...]:
+    """Filters of records, not of rows. Raises ConfigError for one about a figure."""
+    filters = tuple(map(filter_from_text, texts))
+    for item in filters:
+        if item.column.dimension != "text":
+            raise ConfigError(f"{item.text!r} is about a figure; records are chosen by text", "harness table --where " + repr(item.text))
+    return filters
+
+
 def record_fits(record: ProfileRecord, filters: Iterable[Filter]) -> bool:
     """Whether a record fits all filters of text."""
     return all(_text_fits(record, item) for item in filters if item.column.dimension == "text")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.results.area import AREA_KEYS
 from harness.results.baselines import said
 from harness.results.columns import BY_KEY, COLUMNS, Column
 from harness.results.figure import Absent, Figure
@@ -159,10 +160,10 @@ def _measured(group: Group) -> str:
 
 
 def _notes(group: Group) -> tuple[str, ...]:
-    ranked = any(row.rank is not None for row in group.rows)
+    ranked = any(row.rank is not None for row in group.rows) and _has_column(group, "rank")
     rank = f"#: rank by {BY_KEY[group.sort].title or group.sort}; rows whose intervals overlap, directly or in a chain, share a rank (=)."
     axes = ", ".join(BY_KEY[axis].title or axis for axis in group.axes)
-    front = f"On front ({axes}): no row is as good or better in all of these and better beyond its interval in one."
+    front = f"On front ({axes}): no row is as good or better in all of these and better beyond its interval in one." if _has_column(group, "front") else ""
     older = f"{group.older} older records of these rows are not shown." if group.older else ""
     intervals = "[low, high]: 95 % intervals. Those of latency and speed-up cover the spread within a run, not between runs."
     unfit = f"{group.unfit} rows do not fit the filters and are not shown; ranks and front are of the rows shown." if group.unfit else ""
@@ -170,8 +171,13 @@ def _notes(group: Group) -> tuple[str, ...]:
     return tuple(note for note in (said(group.baselines), rank if ranked else "", front, intervals, _per_area(group), older, unfit, beyond) if note)
 
 
+def _has_column(group: Group, *keys: str) -> bool:
+    """Whether one of the columns is there: the user chose it, or chose none."""
+    return not group.columns or not set(group.columns).isdisjoint(keys)
+
+
 def _per_area(group: Group) -> str:
     """What the columns per area leave out, where there are some."""
-    if not any(isinstance(row.entries["area_rate"], Figure) for row in group.rows):
+    if not _has_column(group, *AREA_KEYS) or not any(isinstance(row.entries["area_rate"], Figure) for row in group.rows):
         return ""
     return "Per area: at the data's ground sampling distance, tiles side by side, one caller, reading and writing of files not included."

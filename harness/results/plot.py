@@ -36,13 +36,18 @@ STYLE = {"svg.hashsalt": "harness", "font.size": 9.0, "axes.spines.top": False, 
 
 def draw(group: Group, stem: Path, picture_from: Callable[[Group], Picture] | None = None) -> list[Path]:
     """Write `<stem>.png` and `<stem>.svg` and return their paths; by default the tradeoff. Raises UnavailableError without matplotlib."""
+    return write_picture(lambda: (picture_from or picture_of)(group), stem)
+
+
+def write_picture(make: Callable[[], Picture], stem: Path) -> list[Path]:
+    """Make a picture in the house's style and write it as `<stem>.png` and `<stem>.svg`. Raises UnavailableError without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         raise UnavailableError("matplotlib is not installed", 'pip install "eo-harness[plot]"')
     import matplotlib as mpl
 
     settings: Any = {**mpl.rcParamsDefault, **STYLE, "backend": "agg"}
     with mpl.rc_context(settings):
-        picture = (picture_from or picture_of)(group)
+        picture = make()
         return [write_atomic(stem.with_name(stem.name + ending), _bytes(picture, ending)) for ending in (".png", ".svg")]
 
 
@@ -53,7 +58,7 @@ def picture_of(group: Group) -> Picture:
 
     picture = Picture(figsize=(13.0, 5.6), dpi=150, layout="constrained")
     FigureCanvasAgg(picture)
-    picture.suptitle(f"{group.place.machine}: {group.place.data} {group.place.data_version}, profile {group.place.profile}", fontsize=11)
+    picture.suptitle(_heading(group), fontsize=11)
     panels = list(zip(picture.subplots(1, 2, sharey=True), PANELS, strict=True))
     dots = [_panel(axes, group, key, title) for axes, (key, title) in panels]
     panels[0][0].set_ylabel("mIoU (bars: 95 % interval)")
@@ -67,6 +72,17 @@ def picture_of(group: Group) -> Picture:
     return picture
 
 
+def new_picture(group: Group, size: tuple[float, float], panels: int) -> tuple[Picture, list[Axes]]:
+    """A figure with the group's heading and its panels side by side."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Picture
+
+    picture = Picture(figsize=size, dpi=150, layout="constrained")
+    FigureCanvasAgg(picture)
+    picture.suptitle(_heading(group), fontsize=11)
+    return picture, [picture.add_subplot(1, panels, number + 1) for number in range(panels)]
+
+
 def dots_of(group: Group, key: str) -> list[Dot]:
     """The rows that have both quantities, with the front of this pair."""
     pairs = [(row, row.entries[key], row.entries["miou"]) for row in group.rows]
@@ -74,6 +90,11 @@ def dots_of(group: Group, key: str) -> list[Dot]:
     ways = [figure_column(key)[1], figure_column("miou")[1]]
     on_front = front([(coordinate(x), coordinate(y)) for _, x, y in known], ways)
     return [Dot(row, x, y, best) for (row, x, y), best in zip(known, on_front, strict=True)]
+
+
+def _heading(group: Group) -> str:
+    data = f"{group.place.data} {group.place.data_version}".strip()
+    return f"{group.place.machine}: {data}, profile {group.place.profile}"
 
 
 def _bytes(picture: Picture, ending: str) -> bytes:
@@ -92,19 +113,19 @@ def _panel(axes: Axes, group: Group, key: str, title: str) -> list[Dot]:
     if not dots:
         axes.text(0.5, 0.5, "no row has both quantities", transform=axes.transAxes, ha="center", color="0.4")
         return dots
-    _log_axis(axes, [edge for dot in dots for edge in _ends(dot.x)], unit.factor)
+    log_axis(axes, [edge for dot in dots for edge in _ends(dot.x)], unit.factor)
     # Runtimes of one model share their FLOP: rings of growing size keep each color visible.
     growth = 3.5 if key == "forward_flops" else 0.0
     for dot in sorted(dots, key=lambda dot: -_runtime_index(dot.row, group)):
-        _draw_dot(axes, dot, group, 7 + growth * _runtime_index(dot.row, group))
+        draw_dot(axes, dot, group, 7 + growth * _runtime_index(dot.row, group))
     _draw_front(axes, dots)
     for baseline in group.baselines[:1]:
         axes.axhline(baseline.miou, color="0.35", linestyle="--", linewidth=1, label=f"{baseline.name} (no training): {baseline.miou:.3f}")
     return dots
 
 
-def _log_axis(axes: Axes, values: Sequence[float], factor: float) -> None:
-    """A log axis with plain numbers at 1, 2, 5 and room for labels on the right."""
+def log_axis(axes: Axes, values: Sequence[float], factor: float) -> None:
+    """A log axis of x with plain numbers at 1, 2, 5 and room for labels on the right."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
@@ -115,7 +136,8 @@ def _log_axis(axes: Axes, values: Sequence[float], factor: float) -> None:
     axes.margins(y=0.12)
 
 
-def _draw_dot(axes: Axes, dot: Dot, group: Group, size: float) -> None:
+def draw_dot(axes: Axes, dot: Dot, group: Group, size: float) -> None:
+    """A point with its error bars, in the color of its runtime and the shape of its model."""
     color, marker = _color(dot.row, group), _marker(dot.row, group)
     strength = 1.0 if dot.on_front else 0.4
     bars: dict[str, Any] = {"ecolor": color, "elinewidth": 0.9, "alpha": 0.45 * strength + 0.1, "fmt": "none", "zorder": 2}
@@ -133,12 +155,18 @@ def _draw_front(axes: Axes, dots: Sequence[Dot]) -> None:
     axes.step(xs, ys, where="post", color="0.55", linewidth=1.1, zorder=1, label="front")
 
 
+def runtime_handles(group: Group) -> list[Any]:
+    """What a legend says of the colors of runtimes."""
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], marker="o", linestyle="", color=_color_at(index), label=name) for index, name in enumerate(_names(group, "runtime"))]
+
+
 def _legend(picture: Picture, axes: Axes, group: Group) -> None:
     from matplotlib.lines import Line2D
 
-    runtimes = [Line2D([], [], marker="o", linestyle="", color=_color_at(index), label=name) for index, name in enumerate(_names(group, "runtime"))]
     dominated = Line2D([], [], marker="o", linestyle="", color="0.4", markerfacecolor="white", label="dominated beyond noise")
-    handles = [*runtimes, dominated, *axes.get_legend_handles_labels()[0]]
+    handles = [*runtime_handles(group), dominated, *axes.get_legend_handles_labels()[0]]
     picture.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
 
 

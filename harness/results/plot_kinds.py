@@ -1,4 +1,4 @@
-"""More pictures of a group: memory by phase, IoU per class, latency and throughput by batch. The same records give the same bytes."""
+"""More pictures of a group: memory by phase, IoU per class, latency and throughput by batch, the roofline. The same records give the same bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.results.figure import Absent, Entry, Figure, figure_from_outcome
-from harness.results.plot import COLORS, MARKERS, picture_of
+from harness.results.plot import COLORS, MARKERS, new_picture, picture_of
 from harness.results.plot_labels import label_of
+from harness.results.plot_roofline import roofline_picture
 from harness.results.row import Row, text_of
 from harness.results.table import Group
 from harness.results.units import Dimension, Unit, three_digits, unit_for
@@ -51,7 +52,7 @@ def batch_picture(group: Group) -> Picture:
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     lines = _batches(group)
-    picture, panels = _picture(group, (11.0, 5.0), 2)
+    picture, panels = new_picture(group, (11.0, 5.0), 2)
     sides: tuple[tuple[str, str, Dimension], ...] = (("latency", "latency of a call, median", "time"), ("throughput", "throughput", "rate"))
     for axes, (key, title, dimension) in zip(panels, sides, strict=True):
         unit = unit_for(dimension, (entry.value for line in lines.values() for row in line if isinstance(entry := row.entries[key], Figure)))
@@ -72,7 +73,13 @@ def batch_picture(group: Group) -> Picture:
     return picture
 
 
-KINDS: Mapping[str, Callable[[Group], Any]] = {"tradeoff": picture_of, "memory": memory_picture, "classes": classes_picture, "batch": batch_picture}
+KINDS: Mapping[str, Callable[[Group], Any]] = {
+    "tradeoff": picture_of,
+    "memory": memory_picture,
+    "classes": classes_picture,
+    "batch": batch_picture,
+    "roofline": roofline_picture,
+}
 
 
 def _classes(row: Row) -> dict[str, float]:
@@ -93,7 +100,7 @@ def _batches(group: Group) -> dict[str, list[Row]]:
 def _lines_picture(group: Group, rows: Sequence[Row], series: Mapping[str, Sequence[tuple[int, Entry]]], title: str, unit: Unit) -> Picture:
     """Names on the left, one line each, a mark per series."""
     shown = rows[:MOST_ROWS]
-    picture, (axes,) = _picture(group, (9.0, 1.6 + 0.27 * max(len(shown), 3)), 1)
+    picture, (axes,) = new_picture(group, (9.0, 1.6 + 0.27 * max(len(shown), 3)), 1)
     for index, (name, points) in enumerate(series.items()):
         known = [(line, entry) for line, entry in points if line < len(shown) and not isinstance(entry, Absent)]
         style: dict[str, Any] = {"marker": MARKERS[index % len(MARKERS)], "color": COLORS[index % len(COLORS)], "linestyle": "", "label": name}
@@ -111,16 +118,6 @@ def _lines_picture(group: Group, rows: Sequence[Row], series: Mapping[str, Seque
         axes.text(0.5, 0.5, "no row has these figures", transform=axes.transAxes, ha="center", color="0.4")
     _left_out(picture, len(rows) - len(shown), "rows")
     return picture
-
-
-def _picture(group: Group, size: tuple[float, float], panels: int) -> tuple[Picture, list[Axes]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
-
-    picture = Picture(figsize=size, dpi=150, layout="constrained")
-    FigureCanvasAgg(picture)
-    picture.suptitle(f"{group.place.machine}: {group.place.data} {group.place.data_version}, profile {group.place.profile}", fontsize=11)
-    return picture, [picture.add_subplot(1, panels, number + 1) for number in range(panels)]
 
 
 def _draw_line(axes: Axes, line: Iterable[Row], key: str, unit: Unit, style: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """A table as CSV for programs: base units (s, B, FLOP, px/s, ratio), the interval in columns of its own, empty where there is no value.
 
 Each column of figures gives <key>, <key>_low and <key>_high; `missing` says why figures are absent, `record` is the record's id.
-Where the user chose columns, the first three (record, machine, profile) stay, so that every line can be traced.
+Text that a spreadsheet would take for a formula begins with a quote. Where the user chose columns, the first three (record, machine, profile)
+stay, so that every line can be traced.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from harness.results.row import Row, text_of
 from harness.results.table import Group, Table
 
 _START = ("record", "machine", "profile")
+#: How a formula begins in a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ALL = (
     *("profile_sha256", "created", "checkpoint_sha256"),
     *(column.key for column in COLUMNS if column.dimension == "text" and column.key not in _START),
@@ -40,14 +43,23 @@ def _names(key: str) -> tuple[str, ...]:
 
 
 def _line(group: Group, row: Row, keys: Sequence[str]) -> list[str]:
-    start = [row.record.id, group.place.machine, row.record.profile.name]
-    return [*start, *(part for key in keys for part in _parts(row, key)), _missing(row, keys)]
+    line, missing = [row.record.id, text_cell(group.place.machine), text_cell(row.record.profile.name)], []
+    for key in keys:
+        entry = row.entries.get(key)
+        if entry is None:
+            line.append(text_cell(_OF_RECORD[key](row.record) if key in _OF_RECORD else text_of(row, key)))
+        elif isinstance(entry, Absent):
+            line += ["", "", ""]
+            missing.append(f"{key}: {entry.why}: {' '.join(entry.reason.split())}")
+        else:
+            value, low, high = entry[:3]
+            line += [repr(value), "" if low is None else repr(low), "" if high is None else repr(high)]
+    return [*line, text_cell("; ".join(missing))]
 
 
-def _parts(row: Row, key: str) -> tuple[str, ...]:
-    if key in _OF_RECORD:
-        return (_OF_RECORD[key](row.record),)
-    return _figure(row, key) if key in MEASURED else (text_of(row, key),)
+def text_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: what begins like one gets a quote before it (OWASP, CSV Injection)."""
+    return f"'{text}" if text.startswith(_FORMULA) and text != "-" else text
 
 
 _OF_RECORD: Mapping[str, Callable[[ProfileRecord], str]] = {
@@ -55,19 +67,3 @@ _OF_RECORD: Mapping[str, Callable[[ProfileRecord], str]] = {
     "created": lambda record: record.created,
     "checkpoint_sha256": lambda record: record.cell.checkpoint_sha256,
 }
-
-
-def _figure(row: Row, key: str) -> tuple[str, str, str]:
-    entry = row.entries[key]
-    if isinstance(entry, Absent):
-        return "", "", ""
-    return _number(entry.value), _number(entry.low), _number(entry.high)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else repr(value)
-
-
-def _missing(row: Row, keys: Sequence[str]) -> str:
-    absent = ((key, row.entries[key]) for key in keys if key in MEASURED)
-    return "; ".join(f"{key}: {entry.why}: {' '.join(entry.reason.split())}" for key, entry in absent if isinstance(entry, Absent))

@@ -10,8 +10,9 @@ failed | samples, "reason"}.
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from pydantic_core import to_json
 
 from harness.results.columns import MEASURED
 from harness.results.figure import Absent, Entry
@@ -20,8 +21,8 @@ from harness.results.table import Group, Table
 
 
 def render(table: Table) -> str:
-    """The list as indented JSON text."""
-    return json.dumps([_object(group, row) for group in table.groups for row in group.rows], indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """The list as indented JSON text. Written by pydantic's encoder: json's takes four times as long as soon as it indents."""
+    return to_json([_object(group, row) for group in table.groups for row in group.rows], indent=1).decode() + "\n"
 
 
 def _object(group: Group, row: Row) -> dict[str, Any]:

@@ -43,6 +43,14 @@ def title_of(judged: Judged) -> str:
     return f"{cell.backend} {cell.precision} on {cell.device}, batch {cell.batch}, {judged.record.environment.machine}"
 
 
+def name_of(found: Readiness) -> str:
+    """The subject for a heading: a record's file by what it is of."""
+    if not found.subject.endswith(".json") or not found.cells:
+        return found.subject
+    record = found.cells[0].record
+    return f"{record.cell.model}, record {record.id[:8]}"
+
+
 def commands_of(found: Readiness, profile: str) -> list[str]:
     """What to type to measure and to make the report again, each line once."""
     subject = shlex.quote(found.subject)
@@ -60,7 +68,7 @@ def html(found: Readiness, *, profile: str, records: str) -> str:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return page.render(
         answer=str(found.answer),
-        subject=found.subject,
+        subject=name_of(found),
         profile=found.profile,
         headline=headline(found),
         cells=[_cell(one) for one in found.cells],
@@ -74,7 +82,7 @@ def html(found: Readiness, *, profile: str, records: str) -> str:
 
 def markdown(found: Readiness, *, profile: str, records: str) -> str:
     """The same facts as markdown, pictures apart."""
-    lines = [f"# {found.answer}: {_plain(found.subject)} for {found.profile.name}", "", _plain(headline(found)), ""]
+    lines = [f"# {found.answer}: {_plain(name_of(found))} for {found.profile.name}", "", _plain(headline(found)), ""]
     if not found.cells:
         lines += [f"No record of this model under this profile was found in {_plain(records)}.", ""]
     for one in found.cells:

@@ -67,8 +67,6 @@ def figures(record: ProfileRecord, names: Iterable[str]) -> list[tuple[str, str,
 
 def percentiles(record: ProfileRecord) -> list[tuple[str, str, str]]:
     """(percentile, value, interval) of latency; a tail without enough samples says how many it needs."""
-    from harness.core.measurement import samples_needed
-
     outcome = record.measured("latency")
     if outcome is None:
         return []
@@ -76,7 +74,7 @@ def percentiles(record: ProfileRecord) -> list[tuple[str, str, str]]:
     for share, name in ((0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99")):
         interval = outcome.interval(share)
         if interval is None:
-            rows.append((name, "-", f"needs {samples_needed(share)} samples, has {len(outcome.samples)}"))
+            rows.append((name, "-", f"needs {outcome.needed(share)} samples, has {len(outcome.samples)}"))
         else:
             rows.append((name, shown("latency", outcome.percentile(share)), f"{shown('latency', interval.low)} to {shown('latency', interval.high)}"))
     return rows

@@ -5,14 +5,27 @@ from __future__ import annotations
 from harness.core.quantity import quantity
 from harness.results.units import Dimension, human, unit_for
 
-_DIMENSIONS: dict[str, Dimension] = {"s": "time", "B": "bytes", "FLOP": "flop", "px/s": "rate", "count": "count", "ratio": "score"}
+_DIMENSIONS: dict[str, Dimension] = {
+    "s": "time",
+    "B": "bytes",
+    "FLOP": "flop",
+    "px/s": "rate",
+    "J": "energy",
+    "count": "count",
+    "ratio": "score",
+}
+
+
+def dimension_of(name: str) -> Dimension | None:
+    """How a quantity is shown, None where only its base unit is known."""
+    return _DIMENSIONS.get(quantity(name).unit)
 
 
 def shown(name: str, value: float | None, other: float | None = None) -> str:
     """A figure with its unit; both figures of a change in the same unit."""
     if value is None:
         return "-"
-    dimension = _DIMENSIONS.get(quantity(name).unit)
+    dimension = dimension_of(name)
     if dimension is None:
         return f"{value:.4g} {quantity(name).unit}"
     if dimension == "score":

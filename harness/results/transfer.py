@@ -12,6 +12,7 @@ from typing import Literal
 from harness.core.errors import RecordError, UnavailableError
 from harness.core.files import write_atomic
 from harness.core.record import ProfileRecord
+from harness.results.render_csv import text_cell
 from harness.results.store import Problem, Records, read_record, read_records, record_files, write_record
 
 
@@ -63,7 +64,8 @@ def export_records(found: Records, path: Path, form: Literal["csv", "parquet"]) 
 
     made = frame_from_records(found)
     if form == "csv":
-        write_atomic(path, made.to_csv(index=False))
+        safe = made.apply(lambda column: column.map(lambda value: text_cell(value) if isinstance(value, str) else value))
+        write_atomic(path, safe.to_csv(index=False))
         return len(made)
     if importlib.util.find_spec("pyarrow") is None:
         raise UnavailableError("Parquet needs the package pyarrow", "pip install pyarrow, or --format csv")

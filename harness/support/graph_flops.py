@@ -45,8 +45,16 @@ def flops_of_onnx(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, int]:
 
     Raises MeasurementError for an unknown operator or a shape that can't be inferred, naming the node.
     """
-    graph, shapes = _shapes(path, inputs)
     totals: dict[str, int] = {}
+    for node, flops in flops_by_node(path, inputs):
+        totals[node.op_type] = totals.get(node.op_type, 0) + flops
+    return totals
+
+
+def flops_by_node(path: Path, inputs: Sequence[TensorSpec]) -> list[tuple[NodeProto, int]]:
+    """Every node that computes with its FLOP for one input of batch 1, in the order of the graph. Raises as flops_of_onnx."""
+    graph, shapes = _shapes(path, inputs)
+    counted = []
     for node in _nodes(graph):
         if node.op_type in NOT_COUNTED:
             continue
@@ -54,10 +62,10 @@ def flops_of_onnx(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, int]:
         if rule is None:
             raise MeasurementError(f"{path.name}: no FLOP rule for operator {node.op_type} (node {node.name!r})")
         try:
-            totals[node.op_type] = totals.get(node.op_type, 0) + rule(node, shapes)
+            counted.append((node, rule(node, shapes)))
         except KeyError as error:
             raise MeasurementError(f"{path.name}: the shape of {error} is not known (node {node.name!r}, {node.op_type})") from error
-    return totals
+    return counted
 
 
 def _shapes(path: Path, inputs: Sequence[TensorSpec]) -> tuple[GraphProto, Shapes]:

@@ -1,8 +1,8 @@
 """Time and FLOP per fused node from ONNX Runtime's own trace, put back to the module that each node came from.
 
-The optimizer renames what it fuses: a fused node has the name of the tensor that it gives, or that name with "_nchwc". Both are looked up in the
-graph as exported, where PyTorch's exporter wrote the module's path beside every node. FLOP are those of the shapes that ran: channels that the
-optimizer adds to fill a block of 8 or 16 are counted, since they are computed.
+The optimizer renames what it fuses: a fused node has the name of the tensor that it gives, or that name with "_nchwc", or a node's name before a
+slash. They are looked up in the graph as exported, where PyTorch's exporter wrote the module's path beside every node. FLOP are those of the
+shapes that ran: channels that the optimizer adds to fill a block of 8 or 16 are counted, since they are computed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _MOVES = frozenset({"ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFrom
 def layers_from_trace(trace: Path, model: Path, *, runs: int) -> tuple[Layer, ...]:
     """One row per node in the order in which they ran; the first run of the trace is left out."""
     events = [event for event in json.loads(trace.read_text()) if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
-    paths = module_paths(model)
+    paths, weights = module_paths(model), _weights(model)
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for event in events:
         rows.setdefault((event["args"].get("node_index"), event["name"]), []).append(event)
-    return tuple(_layer(found[-runs:], paths) for found in rows.values())
+    return tuple(_layer(found[-runs:], paths, weights) for found in rows.values())
 
 
 def module_paths(model: Path) -> dict[str, str]:
@@ -53,18 +53,30 @@ def _deepest(scopes: str) -> str:
         names = ast.literal_eval(scopes)
     except (SyntaxError, ValueError):
         return ""
-    return str(names[-2]) if isinstance(names, list) and len(names) > 1 else ""
+    path = str(names[-2]) if isinstance(names, list) and len(names) > 1 else ""
+    return "" if path.startswith("_") else path  # what the exporter did by itself is in no module
 
 
-def _layer(events: Sequence[Mapping[str, Any]], paths: Mapping[str, str]) -> Layer:
+def _weights(model: Path) -> dict[str, list[int]]:
+    """The shape of a convolution's weight by the name of the node and of its output: the trace leaves out weights that were packed."""
+    graph = onnx.load(str(model), load_external_data=False).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if "Conv" in node.op_type and len(node.input) > 1]
+    return {name: shapes[node.input[1]] for node in convolutions for name in (node.name, *node.output) if node.input[1] in shapes}
+
+
+def _layer(events: Sequence[Mapping[str, Any]], paths: Mapping[str, str], weights: Mapping[str, list[int]]) -> Layer:
     facts, name = events[0]["args"], str(events[0]["name"]).removesuffix("_kernel_time")
-    short = name.removesuffix("_nchwc")
-    path = paths.get(name) or paths.get(short) or name
+    names = (name, name.removesuffix("_nchwc"), name.partition("/")[0])
+    inputs = _shapes(facts, "input_type_shape")
+    weight = next((weights[one] for one in names if one in weights), None)
+    if weight is not None and (len(inputs) < 2 or len(inputs[1]) < len(weight)):
+        inputs = [inputs[0], weight]
     return Layer(
-        path=path,
+        path=next((paths[one] for one in names if one in paths), name),
         kind=facts["op_name"],
         seconds=statistics.median(event["dur"] for event in events) / 1e6,
-        flops=_flops(facts["op_name"], _shapes(facts, "input_type_shape"), _shapes(facts, "output_type_shape")),
+        flops=_flops(facts["op_name"], inputs, _shapes(facts, "output_type_shape")),
         output_bytes=int(facts.get("output_size") or 0),
     )
 
@@ -75,9 +87,13 @@ def _shapes(facts: Mapping[str, Any], key: str) -> list[list[int]]:
 
 def _flops(kind: str, inputs: list[list[int]], outputs: list[list[int]]) -> int | None:
     """2 per multiply-add of what counts as compute; 0 for what does not, None for a fused node without a rule."""
-    if "ConvTranspose" in kind and len(inputs) > 1:
+    if "ConvTranspose" in kind:
+        if len(inputs) < 2 or len(inputs[1]) < 3:
+            return None
         return 2 * math.prod(inputs[1][1:]) * math.prod(inputs[0])
-    if kind in ("Conv", "FusedConv", "NhwcFusedConv", "ConvInteger") and len(inputs) > 1 and outputs:
+    if kind in ("Conv", "FusedConv", "NhwcFusedConv", "ConvInteger"):
+        if len(inputs) < 2 or len(inputs[1]) < 3 or not outputs:
+            return None
         return 2 * math.prod(inputs[1][1:]) * math.prod(outputs[0])
     if kind in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat") and inputs and outputs:
         rows = math.prod(outputs[0][:-1]) or 1

@@ -2,7 +2,8 @@
 
 Two sources of noise. `model`: tests/machine_model.py, skewed, autocorrelated, drifting, on its own clock. `recorded`: calls of a small
 ONNX model in ONNX Runtime, recorded here, now, in the order of our rounds, with what else the machine did; a slowdown is planted
-by multiplying the candidate's samples. Every check gets a stretch of the recording of its own.
+by multiplying the candidate's samples. Every check gets a stretch of the recording of its own. Memory is checked with simulated repeats and, fewer
+times, with real processes.
 
 The other rules see the same calls as sequences per arm, as they would run them (the baseline's first, then the candidate's; for `recorded`
 the first half of the stretch gives the baseline, the second the candidate):
@@ -22,9 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from harness.core.deployment import read_profile
 from harness.core.tolerance import Tolerance
+from harness.gate import Effort, plans_of
+from harness.gate.bench import Bench, job_of
 from harness.profiling.decisions import drop_of
 from harness.profiling.rounds import order_of
+from harness.profiling.run import write_examples
 from harness.results import regression
 from harness.results.regression import Outcome, Round
 from harness.support.clock import wall_clock
@@ -38,6 +43,11 @@ ALLOWED = Tolerance(0.02, True)
 #: Seconds of recording for `recorded`; rounds are cut into checks of RECORDED_ROUNDS.
 RECORD_SECONDS = float(os.environ.get("GATE_RECORD_SECONDS", "300"))
 RECORDED_ROUNDS = 30
+
+#: Checks with real processes on equal models, and as many on one that holds 5 % more; each takes about 20 s.
+REAL_CHECKS = int(os.environ.get("GATE_REAL_CHECKS", "5"))
+#: What is allowed to real processes: as in the profile that is used where none is named.
+REAL_ALLOWED = Tolerance(0.02, True)
 
 #: Calls by arm: (rounds, visits, calls) seconds.
 Arms = dict[str, np.ndarray]
@@ -59,6 +69,7 @@ def measure(folder: Path) -> dict[str, Any]:
         "model": {"rounds": ROUNDS, "checks": CHECKS, "seconds_per_measurement": _model_seconds(), "rows": _rows(_modeled, CHECKS)},
         "recorded": _recorded(folder),
         "memory_growth_of_5_percent_found": _memory(),
+        "memory_of_real_processes": _memory_real(folder / "memory"),
         "miou_drop_of_half_a_point_found": _accuracy(),
     }
 
@@ -240,3 +251,61 @@ def _memory() -> dict[str, int]:
         seen = regression.seen_in_repeats(before.tolist(), (after * (1 + growth)).tolist())
         found[growth] += seen is not None and regression.judged("peak_host_memory", ALLOWED, seen).outcome is Outcome.FAIL
     return {"equal": found[0.0], "5 % more": found[0.05], "of": CHECKS}
+
+
+def _memory_real(folder: Path) -> dict[str, Any]:
+    """Pairs of fresh processes as `harness check` takes them: equal models, and one whose table of constants is larger by 5 % of the peak."""
+    table = 2**25
+    peak = np.median([pair["peak_host_memory"][0] for pair in _pairs(folder / "first", table, table)])
+    rows = []
+    for growth in (0.0, 0.05):
+        grown = table + round(growth * peak)
+        seen = [_seen_memory(_pairs(folder / f"{growth}-{number}", table, grown)) for number in range(REAL_CHECKS)]
+        outcomes = [regression.judged("peak_host_memory", REAL_ALLOWED, one).outcome for one in seen]
+        counts = {str(outcome).lower(): sum(one is outcome for one in outcomes) for outcome in Outcome}
+        rows.append({"planted": growth, "checks": REAL_CHECKS, **counts, "seen": [one.worse for one in seen], "detectable": [one.detectable for one in seen]})
+    return {"allowed": REAL_ALLOWED.amount, "peak_bytes": float(peak), "load_average": os.getloadavg()[0], "rows": rows}
+
+
+def _seen_memory(pairs: list[dict[str, tuple[float, float]]]) -> regression.Seen:
+    before, after = zip(*(pair["peak_host_memory"] for pair in pairs), strict=True)
+    seen = regression.seen_in_repeats(before, after)
+    assert seen is not None
+    return seen
+
+
+def _pairs(folder: Path, before: int, after: int) -> list[dict[str, tuple[float, float]]]:
+    """Peak memory of processes that run a model with a table of so many bytes, baseline and candidate in pairs."""
+    settings = read_profile("ci").model_copy(update={"probes": ("memory",)})
+    jobs = []
+    for name, size in (("before", before), ("after", after)):
+        path = folder / name / "m.onnx"
+        path.parent.mkdir(parents=True)
+        _write_table(path, size)
+        (plan,), sized = plans_of(path, settings, ["onnxruntime"])
+        job = job_of(plan, sized, 1, None, None, folder / name / "work")
+        job.work.mkdir()
+        write_examples(job, plan.artifact)
+        jobs.append(job)
+    return Bench(jobs[0], jobs[1], Effort()).memory()
+
+
+def _write_table(path: Path, size: int) -> None:
+    """The input plus a row of a table of constants that its sum chooses, so that no optimizer folds the table."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rows = max(2, size // (64 * 64 * 4))
+    table = np.random.default_rng(0).random((rows, 64, 64), dtype=np.float32)
+    constants = [numpy_helper.from_array(value, name) for value, name in ((table, "table"), (np.array(rows, np.int64), "rows"))]
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Abs", ["whole"], ["positive"]),
+        helper.make_node("Mod", ["positive", "rows"], ["row"]),
+        helper.make_node("Gather", ["table", "row"], ["chosen"], axis=0),
+        helper.make_node("Add", ["x", "chosen"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 64, 64]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "table", values[:1], values[1:], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)

@@ -159,3 +159,20 @@ def test_every_command_in_the_page_on_tables_parses():
         command.make_context(words[0], rest, parent=context, resilient_parsing=False)
         for option, value in itertools.pairwise(rest):
             readers.get(option, str)(value)
+
+
+def test_history_lists_draws_and_names_the_change(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    for number, p50 in enumerate((0.05, 0.0502, 0.0499, 0.0501, 0.05, 0.0601, 0.06, 0.0602)):
+        code = {"commit": f"{number:08x}" + "0" * 32, "changed": False}
+        write_record(tmp_path, record(measured=[latency(p50)], created=f"2026-11-0{number + 1}T10:00:00Z", detail={"code": code}))
+    drawn = said(capsys, "history", "unet*", "--records", tmp_path, "--out", tmp_path / "latency").out
+    assert "worse from here: 50.0 to 60.1 ms, +20.2 %" in drawn
+    assert (tmp_path / "latency.png").is_file()
+    assert "<svg" in (tmp_path / "latency.svg").read_text()
+    facts = json.loads(said(capsys, "history", "model=unet+unet", "--records", tmp_path, "--json").out)
+    assert facts["series"][0]["changes"][0]["commit"].startswith("00000005")
+    assert "did you mean 'latency'" in said(capsys, "history", "unet*", "--records", tmp_path, "--quantity", "latencies", code=2).err
+    assert "none of 8 records" in said(capsys, "history", "vit*", "--records", tmp_path, code=4).err
+    shown = said(capsys, "records", "show", facts["series"][0]["points"][5]["record"], "--records", tmp_path).out
+    assert "00000005000" in shown

@@ -6,9 +6,8 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from harness.core.layers import Layer, LayerView, grouped
+from harness.core.layers import Layer, LayerView, grouped, read_view, write_view
 from harness.core.specs import TensorSpec
-from harness.profiling.layers import read_view, write_view
 from harness.support.clock import ManualClock
 from harness.support.flops import count_flops
 from harness.support.graph_flops import flops_of_onnx
@@ -102,6 +101,23 @@ def test_fused_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path):
     assert all(row.seconds > 0 for row in rows)
 
 
+def test_a_packed_weight_counts_with_the_shape_that_the_graph_says(tmp_path):
+    import onnxruntime
+
+    weight = numpy_helper.from_array(torch.ones(6, 5, 2, 2).numpy(), "w")
+    bias = numpy_helper.from_array(torch.ones(5).numpy(), "b")
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", strides=[2, 2])
+    made = helper.make_graph([node], "g", [info("x", [1, 6, 4, 4])], [info("y", [1, 5, 8, 8], FLOAT)], [weight, bias])
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    settings = onnxruntime.SessionOptions()
+    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    session.run(None, {"x": torch.zeros(1, 6, 4, 4).numpy()})
+    (row,) = layers_from_trace(tmp_path / session.end_profiling(), path, runs=1)
+    assert row.flops == 2 * (6 * 4 * 4) * (5 * 2 * 2)
+
+
 def view(rows) -> LayerView:
     return LayerView(record="r", backend="b", source="test", runs=3, batch=1, layers=tuple(rows))
 
@@ -128,3 +144,105 @@ def test_a_view_beside_its_record_reads_back_and_is_no_record(tmp_path):
     assert write_view(path, wanted).parent == path.parent
     assert read_view(path) == wanted
     assert not read_records(tmp_path).problems
+
+
+def artifact_of(path, name="onnx", **fields):
+    """The artifact of a graph in its folder, as an exporter would write it."""
+    from harness.core.artifact import ARTIFACT_FILE, Artifact
+    from harness.core.files import sha256_of_file, write_value
+    from tests import builders
+
+    made = Artifact(
+        format=name,
+        precision="fp32",
+        file=path.name,
+        sha256=sha256_of_file(path),
+        size=path.stat().st_size,
+        inputs=(TensorSpec(name="x", shape=("batch", 3, 8, 8), dtype="float32"),),
+        outputs=(TensorSpec(name="y", shape=("batch", 16, 6, 5), dtype="float32"),),
+        checkpoint=builders.checkpoint(),
+        checkpoint_sha256=builders.checkpoint().sha256,
+        exporter=name,
+        **fields,
+    )
+    write_value(path.parent / ARTIFACT_FILE, made)
+    return made
+
+
+CONV, PRODUCT = 2 * 3 * 9 * 16 * 6 * 6, 2 * 6 * 16 * 6 * 5
+
+
+@pytest.mark.parametrize("as_ir", [False, True], ids=["onnx", "ir"])
+def test_openvinos_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path, as_ir):
+    openvino = pytest.importorskip("openvino")
+    from harness.support.onnx_origin import origin_of
+    from harness.support.openvino_layers import COUNTERS, layers_of
+    from harness.support.openvino_run import compiled
+
+    (tmp_path / "onnx").mkdir()
+    path = graph(tmp_path / "onnx" / "m.onnx")
+    folder, artifact = tmp_path / "onnx", artifact_of(path)
+    if as_ir:
+        folder = tmp_path / "ir"
+        openvino.save_model(openvino.Core().read_model(str(path)), str(folder / "m.xml"), compress_to_fp16=False)
+        artifact = artifact_of(folder / "m.xml", "openvino", options={"source_sha256": artifact.sha256})
+    model = compiled(folder / artifact.file, "fp32", threads=1, options=COUNTERS)
+    rows = layers_of(model, [torch.zeros(1, 3, 8, 8).numpy()], origin_of(folder, artifact), runs=3)
+    parts = {share.name: share.flops for share in grouped(view(rows), lambda layer: layer.part) if share.name != "other"}
+    assert parts == {"encoder": CONV, "decoder": PRODUCT}
+    assert sum(row.flops or 0 for row in rows) == CONV + PRODUCT
+    assert min(row.seconds for row in rows) >= 0
+
+
+def test_without_its_graph_an_openvino_node_counts_by_the_shapes_that_ran():
+    from harness.support.openvino_layers import flops_of_shapes
+
+    assert flops_of_shapes("Convolution", [(1, 3, 8, 8), (16, 3, 3, 3)], [(1, 16, 6, 6)]) == CONV
+    assert flops_of_shapes("Convolution", [(2, 8, 8, 8), (4, 4, 2, 3, 3)], [(2, 16, 6, 6)]) == 2 * (2 * 16 * 6 * 6) * (2 * 9)
+    assert flops_of_shapes("Deconvolution", [(1, 6, 4, 4), (6, 5, 2, 2)], [(1, 5, 8, 8)]) == 2 * (6 * 16) * (5 * 4)
+    assert flops_of_shapes("FullyConnected", [(1, 65, 192), (576, 192)], [(1, 65, 576)]) == 2 * 65 * 192 * 576
+    assert flops_of_shapes("Convolution", [(), (16, 3, 3, 3)], [(1, 16, 6, 6)]) is None
+
+
+def test_tensorrts_layers_go_back_to_their_modules(tmp_path):
+    import json
+
+    from harness.support.onnx_origin import Origin, origin_of
+    from harness.support.tensorrt_layers import layers_from_inspector
+
+    (tmp_path / "onnx").mkdir()
+    path = graph(tmp_path / "onnx" / "m.onnx")
+    source = artifact_of(path)
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "m.plan").write_bytes(b"plan")
+    plan = artifact_of(tmp_path / "plan" / "m.plan", "tensorrt", options={"source_sha256": source.sha256})
+    said = {
+        "Layers": [
+            {"Name": "Reformat 1", "LayerType": "Reformat", "Outputs": [{"Dimensions": [2, 3, 8, 8], "Format/Datatype": "Half"}], "Metadata": ""},
+            {
+                "Name": "node_conv + node_relu",
+                "LayerType": "CaskConvolution",
+                "Outputs": [{"Dimensions": [2, 16, 6, 6], "Format/Datatype": "Channel major FP16 format"}],
+                "Metadata": "[ONNX Layer: node_conv]\u001e[ONNX Layer: node_relu]",
+            },
+            {
+                "Name": "m",
+                "LayerType": "Myelin",
+                "Outputs": [{"Dimensions": [2, 16, 6, 5], "Format/Datatype": "FP32"}],
+                "Metadata": "[ONNX Layer: node_matmul]",
+            },
+            {"Name": "mystery", "LayerType": "PluginV3", "Outputs": []},
+        ]
+    }
+    times = {"Reformat 1": [1e-6, 3e-6, 2e-6], "node_conv + node_relu": [5e-6] * 3, "m": [4e-6] * 3, "mystery": [1e-6]}
+    rows = layers_from_inspector(json.dumps(said), times, origin_of(tmp_path / "plan", plan), batch=2)
+    assert [row.path for row in rows] == ["Reformat 1", "encoder.conv", "decoder", "mystery"]
+    assert [row.flops for row in rows] == [0, 2 * CONV, 2 * PRODUCT, None]
+    assert [row.seconds for row in rows] == [2e-6, 5e-6, 4e-6, 1e-6]
+    assert [row.output_bytes for row in rows] == [2 * 3 * 64 * 2, 2 * 16 * 36 * 2, 2 * 16 * 30 * 4, None]
+    assert [row.flops for row in layers_from_inspector(json.dumps(said), times, Origin(), batch=2)] == [0, None, None, None]
+
+
+def test_the_neck_is_a_part_of_its_own():
+    assert Layer(path="decoder.neck.levels.0", kind="Conv", seconds=1.0).part == "neck"
+    assert Layer(path="decoder.necklace", kind="Conv", seconds=1.0).part == "decoder"

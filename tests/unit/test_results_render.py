@@ -185,3 +185,15 @@ def test_a_drop_of_nothing_has_no_sign() -> None:
 
 def test_long_reasons_are_cut_in_tables_only() -> None:
     assert len(one_line("word " * 200)) == 300
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)+x", "+1+x", "-2+x", "@SUM(A1)+x", "\tcmd+x"])
+def test_no_cell_of_csv_is_a_formula(name):
+    found = table_from_records(Records((record(name, measured=[latency(0.05), failed("miou", "=1+1")], machine="-lab"),)))
+    header, line = csv.reader(io.StringIO(render_csv.render(found)))
+    cells = dict(zip(header, line, strict=True))
+    assert cells["model"] == f"'{name}"
+    assert cells["machine"] == "'-lab"
+    assert not any(cell.startswith(("=", "+", "@", "\t")) for cell in line)
+    assert cells["rank"] == "-"  # a lone dash is no formula
+    assert float(cells["latency"]) == 0.05

@@ -109,3 +109,14 @@ def test_a_record_fits_the_schema_and_a_wrong_one_does_not() -> None:
     for wrong in ({"surprise": 1}, {"id": 5}, {"outcomes": [{"kind": "guess"}]}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**good, **wrong}, schema)
+
+
+def test_text_of_an_exported_csv_is_no_formula(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    folder = tmp_path / "records"
+    write_record(folder, record("=cmd+x", measured=[latency(0.05), failed("miou", "@SUM(A1)")]))
+    export_records(read_records(folder), tmp_path / "out.csv", "csv")
+    text = (tmp_path / "out.csv").read_text()
+    assert ",'=cmd+x," in text
+    assert ",'@SUM(A1)" in text
+    assert ",0.05," in text

@@ -1,0 +1,106 @@
+"""The roofline: achieved FLOP/s against FLOP per byte, under what this machine reached itself (Williams, Waterman and Patterson 2009).
+
+The roof is the smaller of peak FLOP/s and peak B/s times intensity, from the peaks that the probe `roofline` took in turns with the models: one
+roof per fingerprint and number of threads, of the best peaks that a shown record has. The same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.results.figure import Figure, figure_from_outcome
+from harness.results.plot import draw_dot, log_axis, new_picture, runtime_handles
+from harness.results.plot_labels import Dot, label_points
+from harness.results.table import Group
+from harness.results.units import three_digits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+GIGA = 1e9
+_STYLES = ("-", "--", ":", "-.")
+
+
+class Roof(NamedTuple):
+    """Best peaks in FLOP/s and B/s."""
+
+    name: str
+    flops: float
+    bandwidth: float
+
+    def at(self, intensity: float) -> float:
+        return min(self.flops, self.bandwidth * intensity)
+
+
+def roofline_picture(group: Group) -> Picture:
+    """The matplotlib figure, not yet written."""
+    picture, (axes,) = new_picture(group, (9.0, 6.0), 1)
+    dots, roofs = dots_of(group), roofs_of(group)
+    axes.set(xlabel="FLOP per byte of weights, input and output (log scale)", ylabel="GFLOP/s achieved (log scale)")
+    if not dots:
+        axes.text(0.5, 0.5, "no row has these figures: add the probe roofline to the profile", transform=axes.transAxes, ha="center", color="0.4")
+        return picture
+    _scales(axes, dots, roofs)
+    for number, roof in enumerate(roofs):
+        _draw_roof(axes, roof, _STYLES[number % len(_STYLES)])
+    for dot in dots:
+        draw_dot(axes, dot, group, 7)
+    picture.legend(handles=[*runtime_handles(group), *axes.get_legend_handles_labels()[0]], loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    picture.draw_without_rendering()
+    picture.set_layout_engine("none")  # labels are placed in points of this layout, so it must not move again
+    left_out = label_points(axes, dots, group)
+    if left_out:
+        picture.text(0.005, 0.005, f"{left_out} labels left out for space; the table has every row", fontsize=7, color="0.4")
+    return picture
+
+
+def dots_of(group: Group) -> list[Dot]:
+    """The rows that have both quantities."""
+    dots = []
+    for row in group.rows:
+        x, y = (figure_from_outcome(row.record.outcome(name)) for name in ("arithmetic_intensity", "achieved_flops"))
+        if isinstance(x, Figure) and isinstance(y, Figure):
+            dots.append(Dot(row, x, y, on_front=True))
+    return dots
+
+
+def roofs_of(group: Group) -> list[Roof]:
+    """One per fingerprint and threads, named by what tells them apart."""
+    best: dict[tuple[int, str], tuple[float, float]] = {}
+    for row in group.rows:
+        measured = row.record.measured("achieved_flops")
+        if measured is not None and {"peak_flops", "peak_bandwidth"} <= measured.detail.keys():
+            key = (row.record.cell.threads, row.record.environment.fingerprint)
+            known = best.get(key, (0.0, 0.0))
+            best[key] = max(known[0], float(measured.detail["peak_flops"])), max(known[1], float(measured.detail["peak_bandwidth"]))
+    return [Roof(_roof_name(key, best), *best[key]) for key in sorted(best)]
+
+
+def _roof_name(key: tuple[int, str], roofs: Mapping[tuple[int, str], Any]) -> str:
+    threads = f"{key[0]} thread{'s' * (key[0] != 1)}"
+    return threads if sum(other[0] == key[0] for other in roofs) == 1 else f"{threads}, {key[1][:8]}"
+
+
+def _scales(axes: Axes, dots: list[Dot], roofs: list[Roof]) -> None:
+    """Log axes that hold the points and the ridge of each roof."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ridges = [roof.flops / roof.bandwidth for roof in roofs]
+    log_axis(axes, [*(dot.x.value for dot in dots), *(ridge / 2 for ridge in ridges)], 1.0)
+    left = axes.get_xlim()[0]
+    heights = [dot.y.value for dot in dots]
+    axes.set_yscale("log")
+    axes.set_ylim(min([*heights, *(roof.at(left) for roof in roofs)]) / 1.4, max([*heights, *(roof.flops for roof in roofs)]) * 1.6)
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{float(three_digits(value / GIGA)):g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=True, which="major", color="0.9", linewidth=0.6)
+
+
+def _draw_roof(axes: Axes, roof: Roof, style: str) -> None:
+    left, right = axes.get_xlim()
+    xs = [left, max(left, min(right, roof.flops / roof.bandwidth)), right]
+    said = f"reached here with {roof.name}: {three_digits(roof.flops / GIGA)} GFLOP/s, {three_digits(roof.bandwidth / GIGA)} GB/s"
+    axes.plot(xs, [roof.at(x) for x in xs], color="0.35", linestyle=style, linewidth=1.2, zorder=1, label=said)
