@@ -13,18 +13,22 @@ from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, UNKNOWN_DATA, 
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, DataError, ExportError, MeasurementError, UnavailableError
 from harness.core.files import cache_folder, cannot_write, sha256_of_file, write_atomic
+from harness.core.leftovers import marked, sweep
 from harness.core.measurement import Missing
 from harness.core.ports import Exporter
 from harness.core.record import ProfileRecord
 from harness.core.registry import DATASETS, EXPORTERS
 from harness.core.specs import DatasetSpec, names_of
+from harness.profiling.data import bundle_facts, sha256_of_bundle
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
-from harness.profiling.plan import REFERENCE, CellPlan, home_of
+from harness.profiling.plan import BUNDLED_DATA, REFERENCE, CellPlan, home_of
 from harness.profiling.run import cell_of, record_of, require_tile, work_folder, write_examples
 from harness.profiling.sweep import is_over, rate_of
 from harness.results.store import read_records, write_record
+from harness.support.bundled import REFERENCE as BUNDLED_REFERENCE
+from harness.support.bundled import bundled_spec
 
 if TYPE_CHECKING:
     from harness.support.export_data import Context
@@ -123,10 +127,12 @@ def export(
 ) -> tuple[Path, Artifact, bool]:
     """Export a checkpoint. Returns the folder, the artifact, and whether it was made now: one of equal checkpoint and settings is kept.
 
-    What is made of another format is made of that export, which is made first where it is not there. `data` and `root` say where
-    the tiles to calibrate with and to judge by are; `judging` are the fields `val_tiles` and `min_agreement` of `Context`.
+    It is copied where an equal export of the checkpoint lies in another folder. What is made of another format is made of that export,
+    which is made first where it is not there. `data` and `root` say where the tiles to calibrate with and to judge by are; `judging` are
+    the fields `val_tiles`, `min_agreement` and `progress` of `Context`.
     """
     from harness.support.export_data import CONTEXT
+    from harness.support.export_places import copied, known_exports, remember
 
     exporter = EXPORTERS.load(to)
     _require_precision(exporter, to, precision, checkpoint)
@@ -146,10 +152,17 @@ def export(
         wanted = {**settings, **_calibration(context, source, settings)}
         if _is_same_export(known, source, exporter.format, precision, wanted, context):
             return folder, known, False
-    _require_available(exporter)
     if folder.exists() and any(folder.iterdir()) and not (folder / ARTIFACT_FILE).is_file():
         raise ExportError(f"{folder} is not empty and holds no artifact, so it is not replaced", "choose another folder with --out")
-    return folder, exporter.export(origin, precision=precision, out=folder, options={**given, CONTEXT: context}), True
+    for place, known in () if force else known_exports(checkpoint, exporter.format, precision, apart_from=folder):
+        if _is_same_export(known, source, exporter.format, precision, {**settings, **_calibration(context, source, settings)}, context):
+            copied(place, folder)
+            remember(checkpoint, folder)
+            return folder, known, False
+    _require_available(exporter)
+    artifact = exporter.export(origin, precision=precision, out=folder, options={**given, CONTEXT: context})
+    remember(checkpoint, folder)
+    return folder, artifact, True
 
 
 def _require_available(exporter: Exporter) -> None:
@@ -247,6 +260,7 @@ def profile_cells(
     root: Path | None = None,
     reuse: bool = False,
     layers: bool = False,
+    bundle: Path | None = None,
     command: str = "",
     progress: Progress = _silent,
 ) -> Iterator[tuple[Path, ProfileRecord, bool]]:
@@ -254,19 +268,21 @@ def profile_cells(
 
     `reuse` keeps a record of the same cell under the same profile with the same fingerprint. `layers` looks into each cell in a
     process of its own and writes what it sees beside the record. A profile with `input.batches` gives a record per batch.
+    `bundle`: the folder of an opened bundle, whose tiles and reference outputs are used.
     """
     threads = profile.runtime.threads or available_cores()
-    dataset, folder = data_of(plans[0].artifact, data, root)
+    dataset, folder = _data_of_bundle(bundle, profile) if bundle else data_of(plans[0].artifact, data, root)
     for plan in plans:
         require_tile(profile, plan.artifact)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(out, error) from error
+    sweep([Path(tempfile.gettempdir()), *out.glob("*/*")])
     known = _known_records(out) if reuse else {}
-    work = Path(tempfile.mkdtemp(prefix="harness-"))
+    work = Path(tempfile.mkdtemp(prefix=marked("harness-")))
     try:
-        reference: Path | None = None
+        reference = _reference_in(bundle) if bundle and "parity" in profile.probes else None
         why = "not among the probes" if "parity" not in profile.probes else ""
         for index, plan in enumerate(plans):
             progress(index, len(plans), plan.label)
@@ -282,7 +298,7 @@ def profile_cells(
                 sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
                 job = _job(plan, sized, threads, dataset, folder, work)
                 job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why})
-                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, dataset)
+                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, dataset, sha256_of_bundle(bundle_facts(job)))
                 if key in known:
                     path, record, is_new = *known[key], False
                 else:
@@ -302,6 +318,17 @@ def profile_cells(
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _data_of_bundle(bundle: Path, profile: DeploymentProfile) -> tuple[str, Path]:
+    """The name and the folder of a bundle's tiles. Raises ConfigError where the profile scores on another split."""
+    spec, folder = bundled_spec(bundle / BUNDLED_DATA), bundle / BUNDLED_DATA
+    spec.open(folder, profile.split)
+    return spec.name, folder
+
+
+def _reference_in(bundle: Path) -> Path:
+    return bundle / BUNDLED_DATA / BUNDLED_REFERENCE
+
+
 def _keep_pictures(job: Job, record: Path) -> None:
     """Move the pictures of the worst tiles beside the record."""
     if job.pictures_folder.is_dir():
@@ -310,7 +337,8 @@ def _keep_pictures(job: Job, record: Path) -> None:
 
 def _write_layers(job: Job, plan: CellPlan, path: Path, record: ProfileRecord) -> None:
     """Look into a cell and write what was seen beside its record; why it can't be seen is written too, and the run goes on."""
-    from harness.profiling.layers import layers_path, view_of, write_view
+    from harness.core.layers import layers_path, write_view
+    from harness.profiling.layers import view_of
 
     try:
         write_view(path, view_of(job, plan.artifact, record.id))
@@ -338,10 +366,15 @@ def _known_records(out: Path) -> dict[Any, tuple[Path, ProfileRecord]]:
     if not out.is_dir():
         return {}
     return {
-        (record.cell, record.profile_sha256, record.environment.fingerprint, record.data and record.data.name): (record_path(out, record), record)
+        (record.cell, record.profile_sha256, record.environment.fingerprint, *_scored_on(record)): (record_path(out, record), record)
         for record in read_records(out).records
         if not any(isinstance(outcome, Missing) and outcome.why == "failed" for outcome in record.outcomes)
     }
+
+
+def _scored_on(record: ProfileRecord) -> tuple[str | None, str | None]:
+    """The data set, and the sha256 of the bundle that its tiles came in."""
+    return record.data.name if record.data else None, sha256_of_bundle(record.detail)
 
 
 def _reference_outputs(

@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.layers import layer_facts, layer_lines
 from harness.cli.output import next_command, progress, remark, result
-from harness.cli.profile_options import changed, knees
+from harness.cli.profile_options import changed, knees, opened_bundle
 
 RECORDS = Path("bench_results/records")
 
@@ -18,7 +18,9 @@ RECORDS = Path("bench_results/records")
 def register(app: typer.Typer) -> None:
     @app.command(epilog="Example: harness profile runs/unet+unet--synthetic--scratch--seed0 --backends torch_eager,onnxruntime")
     def profile(
-        subject: Path = typer.Argument(help="A checkpoint folder (with the artifacts under it), an artifact folder, or any .onnx or .pt2 file."),
+        subject: Path = typer.Argument(
+            help="A checkpoint folder (with the artifacts under it), an artifact folder, a bundle (.zip), or any .onnx or .pt2 file."
+        ),
         profile: str = typer.Option("cpu-default", "--profile", help="A profile's YAML file, or the name of a shipped one."),
         backends: str | None = typer.Option(None, "--backends", help="Comma-separated; default: all that can run the subject here."),
         data: str | None = typer.Option(None, "--data", help="Data set to score on (default: the one it was trained on)."),
@@ -38,6 +40,7 @@ def register(app: typer.Typer) -> None:
         from harness.core.deployment import read_profile
         from harness.core.errors import ConfigError
         from harness.profiling.plan import plan_cells
+        from harness.results.verdict_lines import verdict_lines
         from harness.stages import foreign_subject, profile_cells
 
         settings = changed(read_profile(profile), batches=batches, probes=probes)
@@ -48,13 +51,13 @@ def register(app: typer.Typer) -> None:
             raise ConfigError("--shape, --layout, --mean and --std are for a model's file; a folder says them itself", f"harness profile {subject}")
         if foreign and foreign.inputs and foreign.inputs[0].shape and isinstance(foreign.inputs[0].shape[0], int) and batches:
             raise ConfigError(f"{subject.name} is fixed to batch {foreign.inputs[0].shape[0]}", "omit --batches")
-        plans, left_out = plan_cells(subject, settings, backends.split(",") if backends is not None else None, foreign)
-        for reason in left_out:
-            remark(f"left out: {reason}")
         written = []
-        with progress("profile") as report:
+        with opened_bundle(subject, data, root) as bundle, progress("profile") as report:
+            plans, left_out = plan_cells(bundle or subject, settings, backends.split(",") if backends is not None else None, foreign)
+            for reason in left_out:
+                remark(f"left out: {reason}")
             command = shlex.join(["harness", *sys.argv[1:]])
-            cells = profile_cells(plans, settings, out=out, data=data, root=root, reuse=reuse, layers=layers, command=command, progress=report)
+            cells = profile_cells(plans, settings, out=out, data=data, root=root, reuse=reuse, layers=layers, bundle=bundle, command=command, progress=report)
             for path, record, is_new in cells:
                 written.append((path, record, is_new))
         lines = [line for path, record, is_new in written for line in _lines(path, record, is_new)]
@@ -65,6 +68,7 @@ def register(app: typer.Typer) -> None:
                 row["layers"] = layer_facts(path)
         for label, knee in knees([record for _, record, _ in written] if settings.input.batches else []).items():
             lines.append(f"{label}: {knee}")
+        lines += verdict_lines(record for _, record, _ in written)
         result(rows, json, lines)
         next_command(f"harness table --records {out}")
 

@@ -1,8 +1,10 @@
-"""Flags of `harness profile` that change the profile, and what a batch sweep found."""
+"""Flags of `harness profile` that change the profile, bundles as subjects, and what a batch sweep found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import ConfigError
@@ -27,6 +29,20 @@ def changed(profile: DeploymentProfile, *, batches: str | None, probes: str | No
     if len(sizes) != len(words) or sizes != sorted(set(sizes)) or min(sizes) < 1:
         raise ConfigError(f"batches are whole numbers that grow, got {batches!r}", "--batches 1,2,4,8")
     return profile.model_copy(update={"input": profile.input.model_copy(update={"batches": tuple(sizes), "batch": sizes[0]})})
+
+
+@contextlib.contextmanager
+def opened_bundle(subject: Path, data: str | None, root: Path | None) -> Iterator[Path | None]:
+    """The folder of a bundle's files for as long as the block lasts; None for a subject that is no bundle. Raises ConfigError or BundleError."""
+    if subject.suffix.lower() != ".zip" or subject.is_dir():
+        yield None
+        return
+    from harness.bundling.opened import opened
+
+    if data or root:
+        raise ConfigError(f"{subject} brings its own tiles, so --data and --root say nothing", f"harness profile {subject}")
+    with opened(subject) as folder:
+        yield folder
 
 
 def knees(records: Sequence[ProfileRecord]) -> Mapping[str, str]:

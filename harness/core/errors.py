@@ -69,3 +69,7 @@ class MeasurementError(HarnessError):
 
 class RecordError(HarnessError):
     """A record is missing, corrupt or of an unknown schema."""
+
+
+class BundleError(HarnessError):
+    """A bundle that is cut short, changed, hostile or of an unknown schema."""

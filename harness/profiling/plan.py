@@ -10,9 +10,12 @@ from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, read
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import CheckpointError, ConfigError, UnavailableError, UnknownNameError
 from harness.core.registry import BACKENDS, EXPORTERS, PROBES
+from harness.support.bundled import is_bundled, read_bundled
 
 #: The backend whose fp32 logits on the checkpoint are the reference for parity.
 REFERENCE = "torch_eager"
+#: Below the folder of an opened bundle: its tiles.
+BUNDLED_DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class CellPlan:
 def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str] | None, foreign: Artifact | None = None) -> tuple[list[CellPlan], list[str]]:
     """The cells to profile, the reference first, and why others are left out.
 
-    A checkpoint stands for itself and for every artifact exported under it; `foreign` describes a model's file that was not made
-    here. Raises UnavailableError when a backend that was named can't run, ConfigError when nothing fits or a runtime option is wrong.
+    A checkpoint stands for itself and for every artifact exported under it, an opened bundle for its artifacts; `foreign` describes a
+    model's file that was not made here. Raises UnavailableError when a backend that was named can't run, ConfigError when nothing fits
+    or a runtime option is wrong.
     """
     for probe in profile.probes:
         if probe not in PROBES.names():
@@ -42,6 +46,7 @@ def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str
     plans: list[CellPlan] = []
     left_out: list[str] = []
     unused: list[str] = []
+    unmade: dict[str, str] = {}
     device = profile.runtime.device
     for name in named or [name for name in BACKENDS.names() if BACKENDS.load(name).is_default]:
         backend = BACKENDS.load(name)
@@ -54,29 +59,38 @@ def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str
         if reason:
             (left_out if fitting else unused).append(f"{name}: {reason}")
         elif not fitting and named:
-            raise ConfigError(f"backend {name} runs {' or '.join(formats)}, and {subject} has none", _how_to_export(subject, formats[0]))
+            raise ConfigError(f"backend {name} runs {' or '.join(formats)}, and {_named(subject)} has none", _how_to_export(subject, formats[0]))
         elif not fitting and not foreign and _how_to_export(subject, formats[0]):
-            left_out.append(f"{name}: no {formats[0]} under {subject}; {_how_to_export(subject, formats[0])}")
+            unmade[name] = _how_to_export(subject, formats[0])
         elif fitting:
             backend.settings(profile.runtime.options)
             cells = [CellPlan(folder, artifact, name) for folder, artifact in fitting]
             lacking = [None if foreign else backend.lacks(cell.artifact.precision, device) for cell in cells]
             plans += [cell for cell, lack in zip(cells, lacking, strict=True) if not lack]
             left_out += [f"{cell.label}: unsupported: {lack}" for cell, lack in zip(cells, lacking, strict=True) if lack]
+    if unmade:
+        left_out.append(f"{', '.join(unmade)}: nothing was exported for them; {next(iter(unmade.values()))}")
     if not plans:
-        raise ConfigError(f"nothing to profile in {subject}: {'; '.join([*left_out, *unused])}", "harness doctor")
+        raise ConfigError(f"nothing to profile in {_named(subject)}: {'; '.join([*left_out, *unused])}", "harness doctor")
     return sorted(plans, key=lambda plan: plan.backend != REFERENCE), left_out
 
 
+def _named(subject: Path) -> str:
+    """The subject as it was given: an opened bundle by its file."""
+    return read_bundled(subject / BUNDLED_DATA).file if is_bundled(subject / BUNDLED_DATA) else str(subject)
+
+
 def _how_to_export(subject: Path, form: str) -> str:
-    """The command that makes an artifact of the format, "" where no exporter does."""
+    """The command that makes an artifact of the format, "" where no exporter does, and for a bundle, which is what it is."""
+    if is_bundled(subject / BUNDLED_DATA):
+        return ""
     makers = [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == form]
     return f"harness export {subject} --to {makers[0]}" if makers else ""
 
 
 def _artifacts(subject: Path) -> list[tuple[Path, Artifact]]:
-    folders = [subject]
-    if (subject / CHECKPOINT_FILE).is_file():
+    folders = [] if is_bundled(subject / BUNDLED_DATA) else [subject]
+    if (subject / CHECKPOINT_FILE).is_file() or not folders:
         folders += sorted(file.parent for file in (subject / "artifacts").glob(f"*/{ARTIFACT_FILE}"))
     return [(folder.resolve(), read_subject(folder)) for folder in folders]
 

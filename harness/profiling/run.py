@@ -15,12 +15,14 @@ from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, DataError, HarnessError, MeasurementError
 from harness.core.measurement import Missing, Outcome
 from harness.core.record import Cell, ProfileRecord
-from harness.core.registry import DATASETS, PROBES
+from harness.core.registry import PROBES
 from harness.profiling.child import measure
+from harness.profiling.data import bundle_advice, bundle_facts, dataset_of
 from harness.profiling.environment import environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Answer, Job
 from harness.support.clock import utc_now
+from harness.support.commit import code_at
 from harness.support.layout import random_input
 from harness.support.windows import padded
 
@@ -54,9 +56,16 @@ def record_of(job: Job, artifact: Artifact, command: str = "", declared: Deploym
         profile_sha256=declared.sha256,
         data=_data_of(job, artifact),
         outcomes=(*answer.outcomes, *_unanswered(job.profile, answer)),
-        warnings=answer.warnings,
+        warnings=(*answer.warnings, *bundle_advice(job)),
         command=command,
-        detail={"facts": answer.facts, "failed": answer.failed, "exporter": artifact.exporter, "export_parity": artifact.parity},
+        detail={
+            "facts": answer.facts,
+            "failed": answer.failed,
+            "exporter": artifact.exporter,
+            "export_parity": artifact.parity,
+            "code": code_at(Path.cwd()),
+            **bundle_facts(job),
+        },
     )
 
 
@@ -78,7 +87,7 @@ def cell_of(job: Job, artifact: Artifact) -> Cell:
 def _data_of(job: Job, artifact: Artifact) -> DataUse | None:
     if job.dataset is None:
         return None
-    spec = DATASETS.load(job.dataset)
+    spec = dataset_of(job)
     return DataUse(name=spec.name, version=spec.version, gsd_m=spec.gsd_m, tile=artifact.checkpoint.dataset.tile)
 
 
@@ -108,7 +117,7 @@ def write_examples(job: Job, artifact: Artifact) -> None:
         mean, std = (np.reshape(values, (1, -1, 1, 1)) for values in (artifact.checkpoint.preprocessing.mean, artifact.checkpoint.preprocessing.std))
         np.save(job.inputs_file, (random * std + mean).astype(np.float32))
         return
-    source = DATASETS.load(job.dataset).open(job.data_root, job.profile.split)
+    source = dataset_of(job).open(job.data_root, job.profile.split)
     usable = len(source) // job.profile.input.batch * job.profile.input.batch
     if not usable:
         raise DataError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")

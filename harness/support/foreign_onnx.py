@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-
-import onnx
-from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from harness.core.errors import MeasurementError
 from harness.core.specs import TensorSpec
 from harness.support.foreign_facts import FileFacts
+from harness.support.onnx_wire import WireModel, WireTensor, WireValue, read_wire
 
-_FLOATS: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16", TensorProto.DOUBLE: "fp64"}
+#: TensorProto.DataType of onnx.proto by number.
+_DTYPES = dict(
+    enumerate(
+        "float32 uint8 int8 uint16 int16 int32 int64 object bool float16 float64 uint32 uint64 complex64 complex128 bfloat16".split(),  # noqa: SIM905
+        start=1,
+    )
+)
+_FLOATS = {1: "fp32", 10: "fp16", 16: "bf16", 11: "fp64"}
+_INT8 = 3
 _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
 
 
@@ -23,83 +27,50 @@ def read_onnx(path: Path) -> FileFacts:
 
     Raises MeasurementError for a file that is no ONNX graph, and for weights that are outside its folder, missing or cut short.
     """
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
-        raise MeasurementError(f"{path} is not a readable ONNX file: {error}", "onnx.checker.check_model says what is wrong") from error
-    if not model.graph.node:
+    model = read_wire(path)
+    if not model.nodes:
         raise MeasurementError(f"{path} is not an ONNX model: it holds no node")
-    tensors = list(_tensors(model.graph))
-    weights = {tensor.name for tensor in model.graph.initializer}
     return FileFacts(
-        inputs=tuple(_spec(value) for value in model.graph.input if value.name not in weights),
-        outputs=tuple(_spec(value) for value in model.graph.output),
-        parameters=sum(math.prod(tensor.dims) for tensor in tensors if tensor.data_type in _FLOATS or tensor.data_type == TensorProto.INT8),
-        precision=_precision(model, tensors),
-        files=_external_files(path, tensors),
-        facts={
-            "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
-            "ir_version": model.ir_version,
-            "producer": f"{model.producer_name} {model.producer_version}".strip(),
-        },
+        inputs=tuple(_spec(value) for value in model.inputs if value.name not in model.weights),
+        outputs=tuple(_spec(value) for value in model.outputs),
+        parameters=sum(math.prod(tensor.sides) for tensor in model.tensors if tensor.kind in _FLOATS or tensor.kind == _INT8),
+        precision=_precision(model),
+        files=_external_files(path, model.tensors),
+        facts={"opset": model.opsets, "ir_version": model.ir_version, "producer": model.producer},
     )
 
 
-def _spec(value: ValueInfoProto) -> TensorSpec:
+def _spec(value: WireValue) -> TensorSpec:
     """A side without a name or a size becomes "?"."""
-    kind = value.type.tensor_type
-    sides = [dimension.dim_value if dimension.HasField("dim_value") else dimension.dim_param or "?" for dimension in kind.shape.dim]
-    return TensorSpec(name=value.name, shape=tuple(side if side != 0 else "?" for side in sides), dtype=_dtype(kind.elem_type))
+    return TensorSpec(name=value.name, shape=tuple(side or "?" for side in value.sides), dtype=_DTYPES.get(value.kind, "unknown"))
 
 
-def _dtype(code: int) -> str:
-    try:
-        return str(onnx.helper.tensor_dtype_to_np_dtype(code))
-    except KeyError:
-        return "unknown"
-
-
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Every constant tensor, those in nodes and in subgraphs too."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == AttributeProto.TENSOR:
-                yield attribute.t
-            yield from attribute.tensors
-            for part in (attribute.g, *attribute.graphs):
-                yield from _tensors(part) if part.node else ()
-
-
-def _precision(model: ModelProto, tensors: list[TensorProto]) -> str:
+def _precision(model: WireModel) -> str:
     """int8 for a quantized graph, else the type of most weights."""
-    if any(node.op_type in _QUANTIZED for node in model.graph.node):
+    if model.operators & _QUANTIZED:
         return "int8"
     counts: dict[str, int] = {}
-    for tensor in tensors:
-        name = _FLOATS.get(int(tensor.data_type))
+    for tensor in model.tensors:
+        name = _FLOATS.get(tensor.kind)
         if name:
-            counts[name] = counts.get(name, 0) + math.prod(tensor.dims)
+            counts[name] = counts.get(name, 0) + math.prod(tensor.sides)
     return max(counts, key=counts.__getitem__, default="fp32")
 
 
-def _external_files(path: Path, tensors: list[TensorProto]) -> tuple[Path, ...]:
+def _external_files(path: Path, tensors: tuple[WireTensor, ...]) -> tuple[Path, ...]:
     """Files of external weights. Raises MeasurementError for one that is not a whole file within the model's folder."""
     home = path.parent.resolve()
     found: dict[Path, None] = {}
     for tensor in tensors:
-        if tensor.data_location != TensorProto.EXTERNAL:
+        if not tensor.external:
             continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
+        location = tensor.external.get("location", "")
         file = (home / location).resolve()
         if not location or Path(location).is_absolute() or not file.is_relative_to(home):
             raise MeasurementError(f"{path}: the weights of {tensor.name} lie outside its folder, at {location!r}; refused", "put them beside the model")
         if not file.is_file():
             raise MeasurementError(f"{path}: the weights of {tensor.name} should lie in {location}, which is not there", "put the file beside the model")
-        end = _whole(entries.get("offset")) + _whole(entries.get("length"))
+        end = _whole(tensor.external.get("offset")) + _whole(tensor.external.get("length"))
         if end > file.stat().st_size:
             raise MeasurementError(f"{file} has {file.stat().st_size} bytes, and {tensor.name} should end at {end}", "copy the file again")
         found[file] = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.core.files import write_atomic
 from harness.profiling.environment import environment
 from harness.support.clock import utc_now
-from tests.benchmarks import accuracy, coverage, flops, gate, memory, overhead, patience, scene
+from tests.benchmarks import accuracy, coverage, evaluation, flops, gate, light, memory, overhead, patience, scene
 
 OUT = Path("bench_results/benchmarks")
 BENCHMARKS = {
@@ -18,10 +18,12 @@ BENCHMARKS = {
     "coverage": coverage.measure,
     "memory": memory.measure,
     "scene": scene.measure,
+    "evaluation": evaluation.measure,
     "flops": flops.measure,
     "gate": gate.measure,
     "overhead": overhead.measure,
     "patience": patience.measure,
+    "light": light.measure,
 }
 
 
