@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 import harness
-from harness.cli import check, data, doctor, export, flops, import_, list_, plot, profile, recommend, records, report, table, train
+from harness.cli import bundle, check, data, doctor, export, flops, history, import_, list_, plot, profile, recommend, records, report, table, train, tune
 from harness.core.errors import HarnessError
 from harness.core.registry import EXTRA_OF_MODULE, missing_package
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (list_, doctor, data, flops, train, import_, export, profile, table, plot, recommend, report, check, records):
+for verb in (list_, doctor, data, flops, train, import_, export, tune, bundle, profile, table, plot, recommend, report, check, history, records):
     verb.register(app)
 
 

@@ -72,14 +72,14 @@ def _memory_of(job: Job, work: Path) -> dict[str, float]:
 def time_in_turns(subjects: Sequence[OpenSubject], pair: Pair) -> list[tuple[float, ...]]:
     """Warm all up, then time them in turns over their own inputs. The clock is the subjects' own."""
     clock = subjects[0].clock
-    arms = [_call(subject.session, subject.examples()) for subject in subjects]
+    arms = [call_of(subject.session, subject.examples()) for subject in subjects]
     sampling = subjects[0].profile.sampling
     warm = [percentile(warm_up(arm, sampling, clock)[-5:], 0.5) for arm in arms]
     calls = calls_per_visit(max(warm), pair.visit_seconds)
     return time_rounds(arms, clock, rounds=pair.rounds, calls=calls, max_seconds=pair.max_seconds)
 
 
-def _call(session: Session, batches: Sequence[list[np.ndarray]]) -> Callable[[], None]:
+def call_of(session: Session, batches: Sequence[list[np.ndarray]]) -> Callable[[], None]:
     """One synchronous call over the first batch, bound once: the same bytes for every arm."""
     session.bind(batches[0])
 

@@ -52,11 +52,11 @@ def order_of(arms: int, start: int) -> list[int]:
 def _round(arms: Sequence[Call], clock: Clock, *, start: int, calls: int) -> tuple[float, ...]:
     visits: dict[int, list[float]] = {index: [] for index in range(len(arms))}
     for index in order_of(len(arms), start):
-        visits[index].append(_visit(arms[index], clock, calls))
+        visits[index].append(visit(arms[index], clock, calls))
     return tuple(math.sqrt(first * second) for first, second in visits.values())
 
 
-def _visit(call: Call, clock: Clock, calls: int) -> float:
+def visit(call: Call, clock: Clock, calls: int) -> float:
     """The fastest of a few calls; the first after a change of hands meets cold caches and is not counted, where there are more."""
     if calls > 1:
         call()

@@ -35,6 +35,8 @@ def modules_after(*arguments: str) -> set[str]:
         ("table", "--help"),
         ("train", "--help"),
         ("profile", "--help"),
+        ("tune", "--help"),
+        ("bundle", "--help"),
         ("flops", "--help"),
         ("list", "encoders"),
         ("list", "profiles"),
@@ -66,6 +68,8 @@ def test_profiling_an_artifact_needs_no_torch():
         "flops",
         "train",
         "export",
+        "tune",
+        "bundle",
         "profile",
         "table",
         "plot",
@@ -74,6 +78,7 @@ def test_profiling_an_artifact_needs_no_torch():
         "recommend",
         "check",
         "report",
+        "history",
     ],
 )
 def test_every_verb_has_help_with_an_example(verb):

@@ -1,0 +1,65 @@
+"""Finished measurements, a JSON line each, so that a run that was killed goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import ConfigError
+from harness.core.files import cannot_write, canonical_json, write_atomic
+
+
+class Journal:
+    """Entries by key, on disk before `add` returns. `resumed`: how many were there; `anew`: why an older file was not gone on with."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
+        self._path, self.anew = path, ""
+        head = {"journal": 1, "settings": dict(settings)}
+        lines = [] if force else _lines(path)
+        if lines and lines[0] != json.loads(canonical_json(head)):
+            self.anew, lines = _difference(lines[0], settings), []
+        self._entries: dict[str, Any] = {line["key"]: line["value"] for line in lines[1:]}
+        self.resumed = len(self._entries)
+        # Written whole, so that a line that a kill cut short is not followed by another.
+        write_atomic(path, "".join(canonical_json(line) + "\n" for line in (lines or [head])))
+
+    def get(self, key: str) -> Any:
+        """What was kept under the key, None where nothing was."""
+        return self._entries.get(key)
+
+    def add(self, key: str, value: Any) -> None:
+        """Keep a value. Raises HarnessError when the disk refuses."""
+        self._entries[key] = value
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(canonical_json({"key": key, "value": value}) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of the file; what a kill cut short is left out. Raises ConfigError for a file that is no journal."""
+    found: list[dict[str, Any]] = []
+    if not path.is_file():
+        return found
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    if not found or "journal" not in found[0] or not all({"key", "value"} <= one.keys() for one in found[1:]):
+        raise ConfigError(f"{path} is no journal of this verb", "choose another --out, or --force to write over it")
+    return found
+
+
+def _difference(head: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """The first setting in which a journal differs."""
+    before = head.get("settings", {})
+    wanted = json.loads(canonical_json(dict(settings)))
+    name = next((name for name in sorted({*before, *wanted}) if before.get(name) != wanted.get(name)), "format")
+    return f"its {name} was {before.get(name)}, now {wanted.get(name)}"

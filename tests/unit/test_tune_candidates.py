@@ -1,0 +1,119 @@
+"""What there is to choose from under a checkpoint: what exists is taken as it is, what is missing is to be made, what can't run is said."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, WEIGHTS_FILE, Artifact, read_artifact, read_checkpoint
+from harness.core.errors import ConfigError, UnavailableError
+from harness.core.files import sha256_of_file, write_value
+from harness.profiling.plan import CellPlan
+from harness.tuning.candidates import milder, runtimes_here, variants_of, wanted_of, ways_of
+from tests.builders import checkpoint
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / WEIGHTS_FILE).write_bytes(b"not read")
+    write_value(folder / CHECKPOINT_FILE, checkpoint(weights_sha256=sha256_of_file(folder / WEIGHTS_FILE)))
+    return folder
+
+
+def exported(home: Path, name: str, precision: str, *, of: str | None = None, **options) -> Path:
+    folder = home / "artifacts" / name
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(name.encode())
+    facts = read_checkpoint(home)
+    value = Artifact(
+        format="onnx",
+        precision=precision,
+        file="model.onnx",
+        sha256=sha256_of_file(folder / "model.onnx"),
+        size=1,
+        inputs=(),
+        outputs=(),
+        checkpoint=facts,
+        checkpoint_sha256=of or facts.sha256,
+        options=options,
+    )
+    write_value(folder / ARTIFACT_FILE, value)
+    return folder
+
+
+def cells(home: Path, *runtimes: str) -> dict[str, str]:
+    """Label to the exporter that makes it."""
+    return {cell.label: cell.exporter for cell in wanted_of(home, runtimes, "cpu")[0]}
+
+
+def test_all_that_onnx_can_be_made_in_is_wanted_and_int8_in_both_kinds(home):
+    found = cells(home, "onnxruntime")
+    assert {"onnxruntime onnx fp32", "onnxruntime onnx fp16", "onnxruntime onnx int8-dynamic", "onnxruntime onnx int8-static"} <= found.keys()
+    assert "onnxruntime onnx int8-static uint8" in found
+    assert set(found.values()) == {"onnx"}
+    assert not any("bf16" in label for label in found)
+
+
+def test_what_exists_comes_first_and_is_never_made_again(home):
+    exported(home, "onnx-fp32", "fp32")
+    exported(home, "mine", "int8-static", activations="uint8")
+    found = cells(home, "onnxruntime")
+    assert list(found.items())[:2] == [("onnxruntime onnx int8-static", ""), ("onnxruntime onnx fp32", "")]
+    assert not any("uint8" in label for label in found)
+    assert found["onnxruntime onnx fp16"] == "onnx"
+
+
+def test_an_export_of_other_weights_and_a_broken_one_are_made_again(home):
+    exported(home, "onnx-fp32", "fp32", of="other weights")
+    (exported(home, "onnx-fp16", "fp16") / "model.onnx").write_bytes(b"cut")
+    found = cells(home, "onnxruntime")
+    assert (found["onnxruntime onnx fp32"], found["onnxruntime onnx fp16"]) == ("onnx", "onnx")
+
+
+def test_an_artifact_folder_restricts_the_search_to_it(home):
+    folder = exported(home, "onnx-fp32", "fp32")
+    wanted, _ = wanted_of(folder, ["onnxruntime"], "cpu")
+    assert [(cell.label, cell.exporter, cell.folder) for cell in wanted] == [("onnxruntime onnx fp32", "", folder.resolve())]
+
+
+def test_pytorch_runs_the_checkpoint_itself(home):
+    pytest.importorskip("torch")
+    assert cells(home, "torch_eager") == {"torch_eager checkpoint fp32": ""}
+
+
+def test_what_no_runtime_takes_is_refused(home):
+    folder = exported(home, "onnx-fp32", "fp32")
+    with pytest.raises(ConfigError, match="nothing to tune"):
+        wanted_of(folder, ["torch_eager"], "cpu")
+
+
+def test_a_runtime_that_was_named_must_run_here():
+    assert runtimes_here(["fake"], "cpu") == (["fake"], [])
+    with pytest.raises(UnavailableError, match="no cuda support"):
+        runtimes_here(["fake"], "cuda")
+    assert any(reason.startswith("tensorrt: no cpu support") for reason in runtimes_here(None, "cpu")[1])
+
+
+def test_candidates_of_a_cell_and_their_options(home):
+    wanted, _ = wanted_of(exported(home, "onnx-fp32", "fp32"), ["onnxruntime"], "cpu")
+    ways = ways_of(CellPlan(wanted[0].folder, read_artifact(wanted[0].folder), "onnxruntime"), (1, 2), (1, 4))
+    assert [(one.threads, one.batch) for one in ways] == [(2, 1), (2, 4), (1, 1), (1, 4)]
+    assert len({one.key for one in ways}) == 4
+    others = variants_of(ways[0])
+    assert {"arena": False} in [dict(one.options) for one in others]
+    assert all(len(one.options) == 1 and (one.threads, one.batch) == (2, 1) for one in others)
+    assert variants_of(others[0]) == []
+    assert others[0].label.endswith("2 threads, batch 1, graph_optimization extended")
+
+
+def test_a_lower_precision_that_loses_too_much_can_be_made_milder_once(home):
+    wanted = {cell.label: cell for cell in wanted_of(home, ["onnxruntime"], "cpu")[0]}
+    (other,) = milder(wanted["onnxruntime onnx int8-static uint8"], 0.004)
+    assert other.folder.name == "onnx-int8-static-uint8-mixed"
+    assert other.options == {"activations": "uint8", "max_miou_drop": 0.004}
+    assert milder(other, 0.004) == []
+    assert milder(wanted["onnxruntime onnx fp32"], 0.004) == []
