@@ -21,6 +21,8 @@ LEAST = 30
 SIDE = 10
 #: Standard deviations by which the first autocorrelation must exceed 0.
 SURE = 1.645
+#: Of more samples than this every second, third, ... is looked at, since each lag costs as much as there are samples.
+MOST = 20_000
 #: The correction for the estimated percentile multiplies tau by no more than 1 over this.
 LEAST_LEFT = 0.5
 
@@ -49,10 +51,10 @@ class Indicator:
         fewer = min(self._share, 1 - self._share) * self._count
         return fewer >= SIDE and self.autocorrelation(1) >= SURE / math.sqrt(self._count)
 
-    def tau(self) -> float:
-        """Samples that tell as much as one independent sample, at least 1."""
+    def tau(self, lags: float = math.inf) -> float:
+        """Samples that tell as much as one independent sample, at least 1; from that many lags at most."""
         total, last, pairs = -1.0, math.inf, 0
-        while 2 * pairs + 1 < self._count // 2:
+        while 2 * pairs + 1 < min(self._count // 2, lags):
             pair = (self.autocorrelation(2 * pairs) if pairs else 1.0) + self.autocorrelation(2 * pairs + 1)
             if pair <= 0:
                 break
@@ -63,12 +65,21 @@ class Indicator:
 
 
 def samples_per_independent(samples: Sequence[float], ordered: Sequence[float], share: float) -> float:
-    """`tau` of samples in the order in which they were taken, at a percentile; `ordered` are the same, sorted. 1 for independent ones."""
+    """`tau` of samples in the order in which they were taken, at a percentile; `ordered` are the same, sorted. 1 for independent ones.
+
+    Of very many samples, those a step apart are looked at first. Where these are dependent all samples together count for no more than
+    they do; where not, no memory is longer than a step.
+    """
     if len(samples) < LEAST:
         return 1.0
-    own = Indicator(samples, _threshold(ordered, share))
-    if own.is_dependent or (share != 0.5 and Indicator(samples, _threshold(ordered, 0.5)).is_dependent):
-        return own.tau()
+    step = math.ceil(len(samples) / MOST)
+    limits = {_threshold(ordered, share), _threshold(ordered, 0.5)}
+    own = _threshold(ordered, share)
+    apart = samples[::step]
+    if any(Indicator(apart, limit).is_dependent for limit in limits):
+        return step * Indicator(apart, own).tau()
+    if step > 1 and any(Indicator(samples, limit).is_dependent for limit in limits):
+        return Indicator(samples, own).tau(lags=2 * step)
     return 1.0
 
 

@@ -89,3 +89,11 @@ def test_intervals_hold_the_truth_with_and_without_memory(memory, least):
     """400 runs of 300 calls; without the correction the second covers three times in four."""
     intervals = [percentile_interval(with_memory(memory, 300, seed), 0.5) for seed in range(400)]
     assert np.mean([one.low <= 0.01 <= one.high for one in intervals if one is not None]) >= least
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.6, 0.99])
+def test_of_very_many_samples_those_a_step_apart_are_looked_at_and_count_for_no_more_than_all(memory):
+    """The indicator of a normal series above its median has the autocorrelation 2 / pi * asin(r) (the arcsine law)."""
+    law = 1 + 2 * sum(2 / math.pi * math.asin(memory**lag) for lag in range(1, 2000))
+    tau = 100_000 / worth(with_memory(memory, 100_000, seed=3), 0.5)
+    assert 0.8 * law <= tau <= 2.5 * law
