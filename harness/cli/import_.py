@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from harness.cli.output import next_command, options_from, remark, result
-from harness.core.artifact import CHECKPOINT_FILE
 from harness.core.errors import ConfigError
 
 #: The regime of a model whose file doesn't say how it was trained.
@@ -75,6 +74,8 @@ def _require_free(folder: Path, force: bool) -> None:
     """Raises ConfigError where the folder holds something that must not be replaced."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
+    from harness.core.artifact import CHECKPOINT_FILE
+
     if not (folder / CHECKPOINT_FILE).is_file():
         raise ConfigError(f"{folder} holds other files and is no checkpoint, so it is not replaced", "choose another folder with --out")
     if not force:

@@ -10,7 +10,6 @@ from typing import Any
 import typer
 
 from harness.cli.output import result
-from harness.core.specs import Value
 
 
 class Listed(StrEnum):
@@ -76,6 +75,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    from harness.core.specs import Value
+
     return value.model_dump(exclude_defaults=True) if isinstance(value, Value) else value
 
 
