@@ -114,13 +114,15 @@ def percentile(samples: Sequence[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def percentile_interval(samples: Sequence[float], share: float, confidence: float = CONFIDENCE) -> Interval | None:
+def percentile_interval(samples: Sequence[float], share: float, confidence: float = CONFIDENCE, *, independent: bool = False) -> Interval | None:
     """Two-sided interval of a percentile from order statistics, None where it does not exist for so few samples.
 
-    `samples` are in the order in which they were taken: that tells how many independent ones they are worth.
+    `samples` are in the order in which they were taken: that tells how many independent ones they are worth, unless they are known to be
+    `independent`, as ratios of calls in turns are in which the machine's memory cancels out.
     """
     taken = tuple(samples)
-    count, worth = len(taken), int(len(taken) / _dependence(taken, share))
+    count = len(taken)
+    worth = count if independent else int(count / _dependence(taken, share))
     ranks = interval_ranks(worth, share, confidence)
     if ranks is None:
         return None

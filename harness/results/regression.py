@@ -92,7 +92,7 @@ def seen_in_rounds(rounds: Sequence[Round]) -> Seen | None:
     """The change of latency over rounds, None for fewer rounds than an interval needs (6)."""
     ratios = [math.log(one.candidate / one.baseline) for one in rounds]
     twins = [math.log(one.twin / one.baseline) for one in rounds]
-    own, same = percentile_interval(ratios, 0.5) if ratios else None, percentile_interval(twins, 0.5) if twins else None
+    own, same = (percentile_interval(logs, 0.5, independent=True) if logs else None for logs in (ratios, twins))
     if own is None or same is None:
         return None
     width = max(own.high - own.low, same.high - same.low) / 2
@@ -116,7 +116,7 @@ def seen_in_repeats(before: Sequence[float], after: Sequence[float]) -> Seen | N
     if not (before and after) or min(*before, *after) <= 0:
         return None
     ratios = [math.log(late / early) for early, late in zip(before, after, strict=False)]
-    interval = percentile_interval(ratios, 0.5)
+    interval = percentile_interval(ratios, 0.5, independent=True)
     if interval is None:
         return None
     middle = percentile(before, 0.5)

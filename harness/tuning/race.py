@@ -83,15 +83,12 @@ def fastest(rounds: Sequence[Round], names: Sequence[str], start: str) -> str:
 
 
 def ratio(rounds: Sequence[Round], name: str, other: str) -> Ratio:
-    """How `name` compares with `other` in the rounds that both ran in; infinite bounds for fewer than LOOKS begins with."""
+    """How `name` compares with `other` in the rounds that both ran in; infinite bounds for too few of them."""
     logs = [math.log(one[name] / one[other]) for one in rounds if name in one and other in one]
     if not logs:
         return Ratio(math.nan, 0.0, math.inf, 0)
-    interval = percentile_interval(logs, 0.5, CONFIDENCE)
-    if interval is not None:
-        low, high = interval.low, interval.high
-    else:  # too few, or rounds so alike within a process that they are worth too few: then what was seen at all bounds it, if there is enough of it
-        low, high = (min(logs), max(logs)) if len(logs) >= LOOKS[0] else (-math.inf, math.inf)
+    interval = percentile_interval(logs, 0.5, CONFIDENCE, independent=True)
+    low, high = (interval.low, interval.high) if interval else (-math.inf, math.inf)
     return Ratio(math.exp(percentile(logs, 0.5)), math.exp(low), math.exp(high), len(logs))
 
 
