@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.core.files import cannot_write
+from harness.core.leftovers import marked
 
 #: The earliest date that a zip can hold.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -23,7 +24,7 @@ def write_archive(out: Path, manifest: tuple[str, bytes], files: Mapping[str, Pa
     partial: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=f".{out.name}.", suffix=".partial", dir=out.parent, delete=False) as target:
+        with tempfile.NamedTemporaryFile(prefix=marked(f".{out.name}."), suffix=".partial", dir=out.parent, delete=False) as target:
             partial = Path(target.name)
             with zipfile.ZipFile(target, "w") as archive:
                 archive.writestr(_entry(manifest[0]), manifest[1], compresslevel=LEVEL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,13 @@ from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, Chec
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import BundleError, ConfigError, HarnessError, MeasurementError
 from harness.core.files import sha256_of_file, write_value
-from harness.core.leftovers import marked
+from harness.core.leftovers import marked, sweep
 from harness.core.registry import DATASETS
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
 from harness.profiling.plan import REFERENCE, CellPlan, home_of
 from harness.stages import data_of
-from harness.support.bundled import GRAPH_FLOPS_FILE, BundledData, GraphFlops, require_arrays
+from harness.support.bundled import GRAPH_FLOPS_FILE, NAME, BundledData, GraphFlops, require_arrays
 from harness.support.bundled import REFERENCE as OUTPUTS
 
 Progress = Callable[[int, int, str], None]
@@ -49,10 +50,12 @@ def bundle(
     if out.suffix != ".zip":
         raise ConfigError(f"a bundle is a .zip, got {out}", f"--out {out.with_suffix('.zip')}")
     chosen, home = _chosen(subject, artifacts)
+    _require_names(chosen)
     checkpoint = _checkpoint(chosen, home)
     name, folder = data_of(next(iter(chosen.values()))[1], data, root)
     if name is None or folder is None:
         raise ConfigError(f"{subject} does not say what it was trained on", f"harness bundle {subject} --data NAME --out {out}")
+    sweep([Path(tempfile.gettempdir()), out.parent])
     with tempfile.TemporaryDirectory(prefix=marked("harness-bundle-")) as scratch:
         work = Path(scratch)
         files = _artifact_files(chosen, work)
@@ -85,6 +88,15 @@ def _chosen(subject: Path, names: Sequence[str]) -> tuple[dict[str, tuple[Path, 
     read = {name: (found[name], read_artifact(found[name])) for name in names or found}
     kept = {name: entry for name, entry in read.items() if entry[1].format in FORMATS or names}
     return kept or read, subject
+
+
+def _require_names(chosen: Mapping[str, tuple[Path, Artifact]]) -> None:
+    """Raises ConfigError for a folder whose name can't be one in a bundle, before any work."""
+    for name, (folder, _) in chosen.items():
+        if not re.fullmatch(NAME, name):
+            raise ConfigError(f"the folder {folder} has a name that no bundle can hold: letters, digits, and . _ + - only", "rename it")
+    if len({name.lower() for name in chosen}) < len(chosen):
+        raise ConfigError(f"the folders {', '.join(chosen)} differ in case only, and are one on some systems", "rename one, or choose with --artifacts")
 
 
 def _checkpoint(chosen: Mapping[str, tuple[Path, Artifact]], home: Path) -> Checkpoint:

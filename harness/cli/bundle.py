@@ -35,4 +35,4 @@ def register(app: typer.Typer) -> None:
         facts |= {"tiles": len(used.tiles), "tiles_in_split": used.tiles_in_split, "license": used.license, "citation": used.citation}
         said = f"{out}  ({size / 1e6:.1f} MB: {', '.join(manifest.artifacts)}; {counted})"
         result({"path": out, "size": size, "sha256": sha256, **facts}, json, [said])
-        next_command(f"harness profile {out.name} (on the other machine)")
+        next_command("harness profile", out.name)

@@ -67,7 +67,7 @@ def register(app: typer.Typer) -> None:
         checkpoint = write_imported(folder, file, found, source=source)
         result({"path": folder, **checkpoint.model_dump(mode="json")}, json, [f"{folder}  ({_said(found)})"])
         _warn(facts, found)
-        next_command(f"harness profile {folder}")
+        next_command("harness profile", folder)
 
 
 def _require_free(folder: Path, force: bool) -> None:

@@ -37,7 +37,7 @@ def options_from(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals):
-            raise ConfigError(f"an option is NAME=VALUE, got {pair!r}", "--decoder-option width=64")
+            raise ConfigError(f"an option is NAME=VALUE, got {pair!r}", "for example width=64")
         try:
             options[name] = json.loads(value)
         except json.JSONDecodeError:
@@ -45,10 +45,10 @@ def options_from(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def next_command(command: str, **options: object) -> None:
-    """What to type next; `options` that were given are carried on as `--name value`."""
+def next_command(command: str, *arguments: object, **options: object) -> None:
+    """What to type next: a command, arguments, and those `options` that are not None as `--name value`, so that a shell takes them."""
     carried = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    remark("next: " + " ".join([command, *carried]))
+    remark("next: " + " ".join([command, *(shlex.quote(str(argument)) for argument in arguments), *carried]))
 
 
 @contextlib.contextmanager

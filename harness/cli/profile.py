@@ -13,6 +13,8 @@ from harness.cli.output import next_command, progress, remark, result
 from harness.cli.profile_options import changed, knees, opened_bundle
 
 RECORDS = Path("bench_results/records")
+#: Exit code where every cell failed: the records say why.
+NOTHING_MEASURED = 4
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
         """Measure latency, memory, FLOPs, size, accuracy and parity of an artifact, each runtime in its own process."""
         from harness.core.deployment import read_profile
         from harness.core.errors import ConfigError
+        from harness.core.measurement import Measurement
         from harness.profiling.plan import plan_cells
         from harness.results.verdict_lines import verdict_lines
         from harness.stages import foreign_subject, profile_cells
@@ -70,7 +73,9 @@ def register(app: typer.Typer) -> None:
             lines.append(f"{label}: {knee}")
         lines += verdict_lines(record for _, record, _ in written)
         result(rows, json, lines)
-        next_command(f"harness table --records {out}")
+        next_command("harness table", records=out)
+        if not any(isinstance(outcome, Measurement) for _, record, _ in written for outcome in record.outcomes):
+            raise typer.Exit(NOTHING_MEASURED)
 
 
 def _lines(path, record, is_new: bool) -> list[str]:  # type: ignore[no-untyped-def]

@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         if not any(answer.best for answer in answers):
             raise typer.Exit(NONE_FITS)
         chosen = next(answer.best for answer in answers if answer.best)
-        next_command(f"harness records show {chosen.record.id[:8]} --records {records}")
+        next_command(f"harness records show {chosen.record.id[:8]}", records=records)
 
 
 _QUANTITIES = {

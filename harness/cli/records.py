@@ -101,7 +101,7 @@ def _register_copying(verbs: typer.Typer) -> None:
             remark(f"refused: {problem.reason}")
         if refused:
             raise typer.Exit(BAD)
-        next_command(f"harness table --records {into}")
+        next_command("harness table", records=into)
 
     @verbs.command(epilog="Example: harness records export --format csv --out records.csv")
     def export(

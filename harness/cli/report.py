@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
     def report(
         subject: Path = typer.Argument(help="A checkpoint or artifact folder, a model's file, or a record's .json file."),
         profile: str | None = typer.Option(None, "--profile", help="A profile's YAML file or name (default: the record's own, or cpu-default)."),
-        form: Format = typer.Option(Format.HTML, "--format", help="html is one file that needs no network."),
-        json: bool = typer.Option(False, "--json", help="The same as --format json."),
+        form: Format | None = typer.Option(None, "--format", help="html (one file that needs no network; the default), md or json."),
+        json: bool = typer.Option(False, "--json", help="Print JSON; with --format or --out, beside that file."),
         out: Path | None = typer.Option(None, "--out", help="File to write (default: standard output, for html report.html)."),
         records: Path = typer.Option(RECORDS, "--records", help="Folder of records."),
         strict: bool = typer.Option(False, "--strict", help="Exit code 1 also where it is UNKNOWN."),
@@ -48,16 +48,15 @@ def register(app: typer.Typer) -> None:
         found = [(read_record(subject), subject)] if is_record else _records_of(subject, records)
         settings = found[0][0].profile if is_record and profile is None else read_profile(profile or "cpu-default")
         judged = readiness(str(subject), found, settings)
-        form = Format.JSON if json else form
         given = {"profile": profile or settings.name, "records": str(records)}
-        if form is Format.HTML:
-            text = render_report.html(judged, **given)
-        elif form is Format.MARKDOWN:
-            text = render_report.markdown(judged, **given)
-        else:
-            text = dumps(render_report.object_of(judged, **given), indent=1)
+        facts = dumps(render_report.object_of(judged, **given), indent=1)
+        if form is None and not (json and out is None):
+            form = Format.HTML
+        texts = {Format.HTML: lambda: render_report.html(judged, **given), Format.MARKDOWN: lambda: render_report.markdown(judged, **given)}
+        text = texts[form]() if form in texts else facts
         target = out or (Path("report.html") if form is Format.HTML else None)
-        print(write_atomic(target, text + "\n") if target else text)
+        written = write_atomic(target, text + "\n") if target else None
+        print(facts if json else written or text)
         remark(f"{judged.answer}: {render_report.headline(judged)}")
         if judged.answer is Answer.NOT_READY or (strict and judged.answer is Answer.UNKNOWN):
             raise typer.Exit(NOT_READY)

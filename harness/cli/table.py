@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
         view = view_from(columns=columns, where=where, group=group, prices=(price_per_hour, grid_intensity), rows=most)
         with collector_paused():
             _write(records, view, orders=(sort, front), form=chosen, out=out)
-        next_command(f"harness plot --records {records}")
+        next_command("harness plot", records=records)
 
 
 def _write(folder: Path, view: View, *, orders: tuple[str, str], form: Format, out: Path | None) -> None:

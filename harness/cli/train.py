@@ -74,7 +74,7 @@ def register(app: typer.Typer) -> None:
             remark("this checkpoint exists already, trained with the same settings; --force trains it again")
         scores = ", ".join(f"{name} {value:.4g}" for name, value in checkpoint.best.items())
         result({"path": folder, "new": is_new, **checkpoint.model_dump(mode="json")}, json, [f"{folder}  (best on val: {scores})"])
-        next_command(f"harness export {folder} --to onnx", root=root)
+        next_command("harness export", folder, to="onnx", root=root)
 
 
 def _weights_file(weights: str | None, model: str, regime: Regime, options: Mapping[str, Any]) -> Path | None:

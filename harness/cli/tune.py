@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from harness.tuning.stage import Asked
 
 NONE_FITS = 1
+#: As `timeout` has it: no answer yet.
+UNFINISHED = 124
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +40,10 @@ def register(app: typer.Typer) -> None:
         force: bool = typer.Option(False, "--force", help="Measure anew what an earlier run has measured."),
         json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
-        """Find the fastest artifact, runtime and settings for this machine within limits. Exit code 1 where nothing fits."""
+        """Find the fastest artifact, runtime and settings for this machine within limits.
+
+        Exit code 1 where nothing fits, 124 where the budget was too short to tell.
+        """
         from harness.results.amounts import amount
         from harness.tuning.choice import Limits
         from harness.tuning.render import lines_of
@@ -69,11 +74,14 @@ def _say_next(found: Tuned) -> None:
         remark(f"note: {note}")
     if found.resumed:
         remark(f"{found.resumed} steps were known from {found.journal}; --force measures anew")
+    if found.is_unfinished:
+        remark(f"the budget was over, and no profile was written; what was measured is in {found.journal}: run again, or with a larger --budget")
+        raise typer.Exit(UNFINISHED)
     if found.winner is None or found.profile is None:
         remark(f"nothing fits, and no profile was written; what was measured is in {found.journal}")
         raise typer.Exit(NONE_FITS)
     remark(f"{found.profile}")
-    next_command(f"harness profile {found.artifact} --profile {found.profile}")
+    next_command("harness profile", found.artifact, profile=found.profile)
 
 
 def _asked(**given: Any) -> Asked:

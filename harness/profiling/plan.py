@@ -59,7 +59,8 @@ def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str
         if reason:
             (left_out if fitting else unused).append(f"{name}: {reason}")
         elif not fitting and named:
-            raise ConfigError(f"backend {name} runs {' or '.join(formats)}, and {_named(subject)} has none", _how_to_export(subject, formats[0]))
+            wanted = " ".join(filter(None, (" or ".join(formats), profile.runtime.precision)))
+            raise ConfigError(f"backend {name} runs {wanted} for profile {profile.name}, and {_named(subject)} has none", _how_to_export(subject, formats[0]))
         elif not fitting and not foreign and _how_to_export(subject, formats[0]):
             unmade[name] = _how_to_export(subject, formats[0])
         elif fitting:

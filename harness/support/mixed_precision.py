@@ -18,6 +18,8 @@ import numpy as np
 from harness.core.errors import ExportError
 from harness.support.onnx_groups import Group
 
+#: The divergence of a graph that gives NaN or infinity; a number, since JSON has no infinity.
+WORST = 1e9
 METHOD = "greedy by sensitivity, one group at a time (Wu et al. 2020, arXiv:2004.09602), ranked by KL divergence, with a backward pass"
 
 
@@ -132,7 +134,9 @@ def _flops(groups: Sequence[Group]) -> int:
 
 
 def divergence(logits: np.ndarray, wanted: np.ndarray) -> float:
-    """Mean over pixels of KL(wanted || logits) in nats, of the classes' probabilities; both (N, K, H, W)."""
+    """Mean over pixels of KL(wanted || logits) in nats, of the classes' probabilities; both (N, K, H, W). Logits that are no numbers are WORST."""
+    if not np.isfinite(logits).all():
+        return WORST
     own, target = _log_softmax(logits), _log_softmax(wanted)
     return float((np.exp(target) * (target - own)).sum(axis=1).mean())
 

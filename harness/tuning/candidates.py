@@ -103,7 +103,7 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
     for name in runtimes:
         backend: Backend = BACKENDS.load(name)
         formats = backend.formats[:1] if is_checkpoint else backend.formats
-        cells = [Wanted(name, one.format, one.precision, folder) for folder, one in known if one.format in formats]
+        cells = [Wanted(name, one.format, one.precision, folder, options=_made_with(one)) for folder, one in known if one.format in formats]
         cells += _to_make(name, formats[0], subject, known) if is_checkpoint else []
         for cell in cells:
             lack = backend.lacks(cell.precision, device)
@@ -114,6 +114,17 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
     if not wanted:
         raise ConfigError(f"nothing to tune: no runtime of {', '.join(runtimes)} runs {subject}; {'; '.join(left_out)}", "harness doctor")
     return sorted(wanted, key=lambda cell: bool(cell.exporter)), left_out
+
+
+def _made_with(artifact: Artifact) -> dict[str, Any]:
+    """The options that an artifact was exported with, to make a milder one of the same kind."""
+    return {
+        name: value for name, value in artifact.options.items() if any(_takes(maker, artifact.precision, {name: value}) for maker in _makers(artifact.format))
+    }
+
+
+def _makers(form: str) -> list[str]:
+    return [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == form]
 
 
 def _existing(checkpoint: Path, own: Artifact) -> list[tuple[Path, Artifact]]:
@@ -149,15 +160,12 @@ def _to_make(backend: str, form: str, checkpoint: Path, known: Sequence[tuple[Pa
 
 def milder(cell: Wanted, limit: float) -> list[Wanted]:
     """The same precision with as many layers left in a higher one as a drop of mIoU of `limit` asks for, where its exporter can do so."""
-    if "max_miou_drop" in cell.options or cell.format == "checkpoint":
+    if cell.options.get("max_miou_drop") == limit or cell.format == "checkpoint":
         return []
     options = {**cell.options, "max_miou_drop": limit}
-    makers = [cell.exporter] if cell.exporter else [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == cell.format]
-    return [
-        dataclasses.replace(cell, folder=cell.folder.with_name(f"{cell.folder.name}-mixed"), exporter=name, options=options)
-        for name in makers
-        if not cell.folder.name.endswith("-mixed") and _takes(name, cell.precision, options)
-    ]
+    folder = cell.folder.with_name(f"{cell.folder.name.removesuffix('-mixed')}-mixed")
+    makers = [cell.exporter] if cell.exporter else _makers(cell.format)
+    return [dataclasses.replace(cell, folder=folder, exporter=name, options=options) for name in makers if _takes(name, cell.precision, options)]
 
 
 def _takes(exporter: str, precision: str, options: Mapping[str, Any]) -> bool:

@@ -52,9 +52,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             found.append(json.loads(line))
         except json.JSONDecodeError:
             break
-    if not found or "journal" not in found[0] or not all({"key", "value"} <= one.keys() for one in found[1:]):
+    if not found or not all(isinstance(one, dict) for one in found) or not _is_whole(found):
         raise ConfigError(f"{path} is no journal of this verb", "choose another --out, or --force to write over it")
     return found
+
+
+def _is_whole(lines: list[dict[str, Any]]) -> bool:
+    head, entries = lines[0], lines[1:]
+    return "journal" in head and isinstance(head.get("settings"), dict) and all({"key", "value"} == one.keys() for one in entries)
 
 
 def _difference(head: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

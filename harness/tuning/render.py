@@ -13,7 +13,9 @@ HEAD = ("candidate", "speedup [98 %]", "ms", "MB", "mIoU lost, points", "", "why
 def lines_of(found: Tuned) -> list[str]:
     """A table, and above it the choice in words. `speedup`: times faster than the start, per tile, timed in turns."""
     lines = [f"{found.subject} on {found.machine}, goal {found.goal}, compared with {found.start}"]
-    if found.winner is None:
+    if found.is_unfinished:
+        lines += ["no winner yet: the budget was over before all candidates were raced; run the same command again to go on"]
+    elif found.winner is None:
         lines += ["no candidate is within the limits; nearest misses:" if found.nearest else "no candidate is within the limits"]
         lines += [f"  {words}" for words in found.nearest]
     else:

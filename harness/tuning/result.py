@@ -47,9 +47,14 @@ class Tuned:
     resumed: int
     seconds: float
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there is no winner because the budget was over before all candidates had their turn."""
+        return self.winner is None and any(row.status == "unreached" for row in self.rows)
+
     def as_object(self) -> dict[str, Any]:
         """For programs."""
-        return asdict(self)
+        return {**asdict(self), "unfinished": self.is_unfinished}
 
 
 def rows_of(search: Search, choice: Choice) -> list[Row]:

@@ -107,8 +107,11 @@ class Scoring:
         export_apart(order, self.setting.work / "export", timeout=EXPORT_SECONDS)
 
     def _is_made(self, cell: Wanted) -> bool:
-        """Whether an earlier export of this search left it: two runtimes may share it."""
+        """Whether an earlier export left this very artifact: two runtimes may share it."""
         try:
-            return read_artifact(cell.folder).checkpoint_sha256 == read_checkpoint(self.start.plan.folder).sha256
+            made = read_artifact(cell.folder)
+            known = {name: made.options.get(name) for name in cell.options}
+            wanted = (read_checkpoint(self.start.plan.folder).sha256, cell.precision, dict(cell.options))
+            return (made.checkpoint_sha256, made.precision, known) == wanted
         except HarnessError:
             return False

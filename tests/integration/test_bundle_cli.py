@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,14 @@ def test_the_edge_that_the_tests_use_has_no_torch(edge, tmp_path):
 def test_equal_inputs_give_equal_bytes(home, bundle, tmp_path):
     assert run(["bundle", str(home / "checkpoint" / "artifacts" / "onnx-fp32"), "--root", str(home / "data"), "--out", str(tmp_path / "b.zip")]) == 0
     assert (tmp_path / "b.zip").read_bytes() == bundle.read_bytes()
+
+
+def test_a_folder_name_that_no_bundle_can_hold_is_said_before_any_work(home, tmp_path, capsys):
+    shutil.copytree(home / "checkpoint", tmp_path / "model")
+    (tmp_path / "model" / "artifacts" / "onnx-fp32").rename(tmp_path / "model" / "artifacts" / "mein modell")
+    assert run(["bundle", str(tmp_path / "model"), "--root", str(home / "data"), "--out", str(tmp_path / "b.zip")]) == 2
+    assert "mein modell has a name that no bundle can hold" in capsys.readouterr().err
+    assert not (tmp_path / "b.zip").exists()
 
 
 def test_a_bundle_is_measured_without_torch_as_at_home_and_its_record_comes_home(home, bundle, edge, tmp_path, capsys):

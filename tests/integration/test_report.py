@@ -195,3 +195,11 @@ def test_a_report_loads_no_framework(tmp_path):
 
     path = write_record(tmp_path / "records", record())
     assert not modules_after("report", str(path), "--out", str(tmp_path / "r.html")) & (HEAVY | {"numpy"})
+
+
+def test_json_goes_to_standard_output_also_where_a_page_is_written(tmp_path, capsys):
+    yaml_profile(tmp_path, budget=budget(0.1))
+    path = write_record(tmp_path / "records", record())
+    assert report(path, tmp_path, "--json", "--out", str(tmp_path / "page.html")) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == "READY"
+    assert (tmp_path / "page.html").read_text().startswith("<!")

@@ -84,7 +84,7 @@ def test_a_second_run_measures_nothing_again_and_other_settings_start_anew(home,
     assert f"{len(lines) - 1} steps were known" in capsys.readouterr().err
     assert journal.read_text().splitlines() == lines
     assert out.read_text() == written
-    assert run([*command(home, out), "--tiles", "3", "--budget", "0.001s"]) == 1
+    assert run([*command(home, out), "--tiles", "3", "--budget", "0.001s"]) == 124
     assert "measured anew: its --tiles was 4, now 3" in capsys.readouterr().err
     assert not set(lines[1:]) & set(journal.read_text().splitlines())
 
@@ -120,9 +120,10 @@ def test_where_nothing_fits_the_nearest_misses_are_said_and_no_profile_is_writte
 
 def test_what_a_budget_leaves_out_is_said(home, fake, tmp_path, capsys):
     out = tmp_path / "best.yaml"
-    assert run(command(home, out, "--budget", "0.001s", "--json")) == 1
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {row["status"] for row in rows} == {"unreached"}
+    assert run(command(home, out, "--budget", "0.001s", "--json")) == 124
+    said = json.loads(capsys.readouterr().out)
+    assert {row["status"] for row in said["rows"]} == {"unreached"}
+    assert said["unfinished"]
 
 
 @pytest.mark.parametrize(

@@ -189,3 +189,8 @@ def test_many_nodes_are_grouped_by_module_or_by_neighborhood(tmp_path):
     inputs = (TensorSpec(name="x0", shape=("batch", 1, 8, 8), dtype="float32"),)
     found = groups_of(tmp_path / "chain.onnx", inputs, [node.name for node in chain], most=6)
     assert [(group.name, len(group.nodes)) for group in found] == [(f"net.block{index}", 2) for index in range(4)]
+
+
+def test_a_graph_that_gives_no_numbers_is_the_worst_of_all():
+    good = np.zeros((1, 2, 3, 3), np.float32)
+    assert divergence(np.full_like(good, np.nan), good) > divergence(good + np.array([30, -30], np.float32).reshape(1, 2, 1, 1), good)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 import subprocess
 from pathlib import Path
@@ -192,3 +193,11 @@ def test_the_picture_has_a_panel_per_series_with_changes_named() -> None:
     assert [text.get_text().strip() for text in first.texts] == ["+12 %"]
     assert not second.texts
     assert [label.get_text() for label in second.get_xticklabels()] == [f"{index:08x}" for index in range(len(STEPS))]
+
+
+def test_rounded_and_paged_figures_whose_neighbors_tie_are_no_changes_and_a_step_is():
+    rng = random.Random(5)
+    for _ in range(30):
+        assert change_points([math.log(1e8 + 4096 * rng.randint(1, 4) * (rng.random() < 0.2)) for _ in range(20)]) == []
+    assert change_points([math.log(value) for value in [0.8] * 6 + [0.80002] * 2 + [0.8] * 6]) == []
+    assert change_points([math.log(value) for value in [100.0] * 7 + [101.0] * 7]) == [7]

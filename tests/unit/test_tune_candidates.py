@@ -117,3 +117,11 @@ def test_a_lower_precision_that_loses_too_much_can_be_made_milder_once(home):
     assert other.options == {"activations": "uint8", "max_miou_drop": 0.004}
     assert milder(other, 0.004) == []
     assert milder(wanted["onnxruntime onnx fp32"], 0.004) == []
+
+
+def test_a_milder_one_of_an_artifact_that_is_there_keeps_its_settings_and_another_limit_makes_another(home):
+    folder = exported(home, "onnx-int8-static-mixed", "int8-static", activations="uint8", max_miou_drop=0.05, kept_groups=3)
+    (cell,) = [cell for cell in wanted_of(home, ["onnxruntime"], "cpu")[0] if cell.folder == folder.resolve()]
+    (other,) = milder(cell, 0.004)
+    assert (other.folder, other.options) == (folder.resolve(), {"activations": "uint8", "max_miou_drop": 0.004})
+    assert milder(cell, 0.05) == []

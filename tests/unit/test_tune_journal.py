@@ -49,3 +49,10 @@ def test_a_file_that_is_no_journal_is_not_written_over(tmp_path, content):
         Journal(path, SETTINGS)
     assert path.read_text() == content
     assert Journal(path, SETTINGS, force=True).resumed == 0
+
+
+@pytest.mark.parametrize("content", ["123\n", '{"journal": 1, "settings": []}\n', '{"journal": 1, "settings": {}}\n[1]\n'])
+def test_lines_of_another_shape_are_no_journal(tmp_path, content):
+    (tmp_path / "w.tune.jsonl").write_text(content)
+    with pytest.raises(ConfigError, match="no journal"):
+        Journal(tmp_path / "w.tune.jsonl", SETTINGS)
