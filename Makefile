@@ -36,7 +36,7 @@ define walk
 echo "== $(1)"; \
 $(BIN)/harness train $(1) --data bluemarble_ice --regime scratch --recipe demo $(2) --out $(DEMO)/$(subst :,-,$(1)); \
 $(BIN)/harness export $(DEMO)/$(subst :,-,$(1)) --to onnx; \
-$(BIN)/harness profile $(DEMO)/$(subst :,-,$(1)) --out $(DEMO)/records --reuse
+$(BIN)/harness profile $(DEMO)/$(subst :,-,$(1)) --probes latency,memory,flops,size,accuracy,parity --out $(DEMO)/records --reuse
 endef
 
 test: setup ## Lint, types, import rules, tests
