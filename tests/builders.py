@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from harness.core.artifact import Checkpoint, DataUse, Preprocessing
+from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, Checkpoint, DataUse, Preprocessing
 from harness.core.deployment import DeploymentProfile
-from harness.core.files import sha256_of_text
+from harness.core.files import sha256_of_file, sha256_of_text, write_value
 from harness.core.measurement import Interval, Measurement, Missing
 from harness.core.record import Advice, Cell, Environment, ProfileRecord
-from harness.core.specs import Band
+from harness.core.specs import Band, DatasetSpec
 
 BANDS = (Band(name="red", wavelength_um=0.66), Band(name="green", wavelength_um=0.55), Band(name="blue", wavelength_um=0.47))
 
@@ -30,6 +31,22 @@ def checkpoint(model: str = "unet+unet", *, regime: str = "finetune", data: str 
         "weights_sha256": sha256_of_text(f"{model} {regime} {data}"),
     }
     return Checkpoint(**{**given, **fields})
+
+
+def fake_checkpoint(folder: Path, spec: DatasetSpec, weights: bytes = b"not read") -> Path:
+    """A checkpoint folder for the fake runtime, which reads no weights, with the bands and classes of a data set of tiles of 64 px."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    made = checkpoint(
+        bands=spec.bands,
+        classes=spec.classes,
+        input_size=64,
+        preprocessing=Preprocessing(mean=spec.mean, std=spec.std),
+        dataset=DataUse(name=spec.name, version=spec.version),
+        weights_sha256=sha256_of_file(folder / WEIGHTS_FILE),
+    )
+    write_value(folder / CHECKPOINT_FILE, made)
+    return folder
 
 
 def environment(machine: str = "lab-1", **fields: Any) -> Environment:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.core.files import cannot_write
-from harness.core.leftovers import marked
+from harness.core.files import atomic_file
 
 #: The earliest date that a zip can hold.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -21,23 +19,11 @@ LEVEL = 6
 
 def write_archive(out: Path, manifest: tuple[str, bytes], files: Mapping[str, Path], progress: Callable[[int, int, str], None]) -> Path:
     """Write the manifest (its name and bytes) and then the files by name to `out`, whole or not at all. Raises HarnessError where that can't be written."""
-    partial: Path | None = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=marked(f".{out.name}."), suffix=".partial", dir=out.parent, delete=False) as target:
-            partial = Path(target.name)
-            with zipfile.ZipFile(target, "w") as archive:
-                archive.writestr(_entry(manifest[0]), manifest[1], compresslevel=LEVEL)
-                for done, name in enumerate(sorted(files)):
-                    progress(done, len(files), "compressing")
-                    _add(archive, name, files[name])
-        partial.chmod(0o644)
-        partial.replace(out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+    with atomic_file(out) as target, zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(_entry(manifest[0]), manifest[1], compresslevel=LEVEL)
+        for done, name in enumerate(sorted(files)):
+            progress(done, len(files), "compressing")
+            _add(archive, name, files[name])
     return out
 
 

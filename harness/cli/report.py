@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,14 +50,14 @@ def register(app: typer.Typer) -> None:
         settings = found[0][0].profile if is_record and profile is None else read_profile(profile or "cpu-default")
         judged = readiness(str(subject), found, settings)
         given = {"profile": profile or settings.name, "records": str(records)}
-        facts = dumps(render_report.object_of(judged, **given), indent=1)
         if form is None and not (json and out is None):
             form = Format.HTML
+        as_json = functools.cache(lambda: dumps(render_report.object_of(judged, **given), indent=1))
         texts = {Format.HTML: lambda: render_report.html(judged, **given), Format.MARKDOWN: lambda: render_report.markdown(judged, **given)}
-        text = texts[form]() if form in texts else facts
+        text = texts.get(form or Format.JSON, as_json)()
         target = out or (Path("report.html") if form is Format.HTML else None)
         written = write_atomic(target, text + "\n") if target else None
-        print(facts if json else written or text)
+        print(as_json() if json else written or text)
         remark(f"{judged.answer}: {render_report.headline(judged)}")
         if judged.answer is Answer.NOT_READY or (strict and judged.answer is Answer.UNKNOWN):
             raise typer.Exit(NOT_READY)

@@ -73,14 +73,12 @@ def samples_per_independent(samples: Sequence[float], ordered: Sequence[float], 
     if len(samples) < LEAST:
         return 1.0
     step = math.ceil(len(samples) / MOST)
-    limits = {_threshold(ordered, share), _threshold(ordered, 0.5)}
-    own = _threshold(ordered, share)
-    apart = samples[::step]
-    if any(Indicator(apart, limit).is_dependent for limit in limits):
-        return step * Indicator(apart, own).tau()
-    if step > 1 and any(Indicator(samples, limit).is_dependent for limit in limits):
-        return Indicator(samples, own).tau(lags=2 * step)
-    return 1.0
+    limits = list(dict.fromkeys((_threshold(ordered, share), _threshold(ordered, 0.5))))
+    apart = [Indicator(samples[::step], limit) for limit in limits]
+    if any(one.is_dependent for one in apart):
+        return step * apart[0].tau()
+    every = [Indicator(samples, limit) for limit in limits] if step > 1 else []
+    return every[0].tau(lags=2 * step) if any(one.is_dependent for one in every) else 1.0
 
 
 def _threshold(ordered: Sequence[float], share: float) -> float:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import pydantic
 
@@ -47,14 +47,21 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
 
     Raises HarnessError (exit code 4) when the folder can't be written or the disk is full.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file that becomes `path` when the block ends well, and vanishes otherwise. Raises HarnessError like `write_atomic`."""
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=marked(f".{path.name}."), suffix=".partial", dir=path.parent)
         partial = Path(name)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.chmod(0o644)
@@ -64,7 +71,6 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
-    return path
 
 
 def cannot_write(path: Path, error: OSError) -> HarnessError:

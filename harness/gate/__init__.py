@@ -18,10 +18,10 @@ from harness.core.errors import ConfigError, MeasurementError
 from harness.core.leftovers import marked
 from harness.core.measurement import Missing
 from harness.core.record import ProfileRecord
-from harness.gate.bench import Bench, Effort, job_of
+from harness.gate.bench import NO_REFERENCE, Bench, Effort
 from harness.gate.judging import compare, judged_runs, tolerances_of
 from harness.profiling.environment import available_cores, environment
-from harness.profiling.plan import CellPlan, plan_cells
+from harness.profiling.plan import CellPlan, job_of, plan_cells
 from harness.profiling.run import cell_of, record_of
 from harness.results import regression
 from harness.results.accepted import accepted_record
@@ -81,7 +81,9 @@ def check_against_artifact(
     dataset, folder = data_of(after.artifact, data, root)
     work = Path(tempfile.mkdtemp(prefix=marked("harness-check-")))
     try:
-        jobs = [job_of(plan, profile, threads, dataset, folder, work / name) for plan, name in ((before, "before"), (after, "after"))]
+        jobs = [
+            job_of(plan, profile, threads, dataset, folder, work / name, no_reference=NO_REFERENCE) for plan, name in ((before, "before"), (after, "after"))
+        ]
         progress(0, 4, f"baseline: {before.label}")
         # Latency and memory are measured in turns later, so that here only the facts of the baseline are needed.
         facts = tuple(probe for probe in profile.probes if probe in {"flops", "size", "accuracy"})
@@ -153,7 +155,7 @@ def check_against_record(
 def accepted_for(folder: Path, plan: CellPlan, profile: DeploymentProfile) -> ProfileRecord:
     """The accepted baseline of a cell on this machine. Raises RecordError where there is none."""
     threads = profile.runtime.threads or available_cores()
-    job = job_of(plan, profile, threads, None, None, Path())
+    job = job_of(plan, profile, threads, None, None, Path(), no_reference=NO_REFERENCE)
     return accepted_record(folder, environment(threads).machine, cell_of(job, plan.artifact).subject, profile.name)
 
 

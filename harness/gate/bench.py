@@ -6,14 +6,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.deployment import DeploymentProfile
 from harness.core.errors import MeasurementError
 from harness.core.registry import DATASETS
 from harness.core.tolerance import Tolerance
 from harness.profiling import paired
 from harness.profiling.decisions import Decisions, compare_decisions
 from harness.profiling.job import Job
-from harness.profiling.plan import CellPlan
 from harness.results import regression
 from harness.results.regression import Round
 from harness.support.clock import wall_clock
@@ -81,18 +79,3 @@ def decisions_of(bench: Bench) -> Decisions | str:
         return compare_decisions((source[index] for index in range(count)), other.outputs_folder, job.outputs_folder, len(spec.classes), spec.ignore_index)
     except MeasurementError as error:
         return error.message
-
-
-def job_of(plan: CellPlan, profile: DeploymentProfile, threads: int, dataset: str | None, folder: Path | None, work: Path) -> Job:
-    return Job(
-        folder=plan.folder,
-        artifact=plan.artifact if plan.artifact.checkpoint.is_foreign else None,
-        backend=plan.backend,
-        device=profile.runtime.device,
-        threads=threads,
-        profile=profile,
-        dataset=dataset,
-        data_root=folder,
-        work=work,
-        no_reference=NO_REFERENCE,
-    )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from harness.core.deployment import MORE_PROBES
 from harness.core.deployment import PROBES as FIRST
-from harness.core.errors import HarnessError, MeasurementError
-from harness.core.files import read_value, write_value
+from harness.core.errors import HarnessError
+from harness.core.files import write_value
 from harness.core.measurement import Measurement, Missing, Outcome
 from harness.core.ports import Probe
 from harness.core.registry import PROBES
-from harness.profiling.isolate import end_with_parent
+from harness.profiling.isolate import serve
 from harness.profiling.job import Answer, Job
 from harness.profiling.stability import advice_on
 from harness.profiling.subject import OpenSubject, opened
@@ -59,16 +58,5 @@ def unanswered(probe: Probe, outcomes: list[Outcome], reason: str) -> list[Outco
     return [Missing(quantity=name, why="failed", reason=reason) for name in probe.quantities if name not in answered]
 
 
-def main(argv: list[str]) -> int:
-    end_with_parent()
-    job = read_value(Path(argv[0]), Job, MeasurementError)
-    try:
-        measure(job)
-    except HarnessError as error:
-        write_value(job.answer_file, Answer(failed=str(error)))
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(sys.argv[1:], measure))

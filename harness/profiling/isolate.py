@@ -8,9 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from harness.core.errors import RecordError
+from harness.core.errors import HarnessError, MeasurementError, RecordError
 from harness.core.files import read_value, write_value
 from harness.profiling.job import Answer, Job
 
@@ -68,6 +69,18 @@ def end_with_parent() -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != int(parent):
         sys.exit(f"process {parent}, which asked for this, is gone")
+
+
+def serve(argv: list[str], answer: Callable[[Job], object]) -> int:
+    """The whole life of a child process: read the job that `argv` names and answer it. Gives the exit code; an error is in the answer's file."""
+    end_with_parent()
+    job = read_value(Path(argv[0]), Job, MeasurementError)
+    try:
+        answer(job)
+    except HarnessError as error:
+        write_value(job.answer_file, Answer(failed=str(error)))
+        return error.exit_code
+    return 0
 
 
 def offer_to_the_kernel(pid: int) -> None:

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from harness.core.artifact import Artifact, read_subject
-from harness.core.errors import HarnessError, MeasurementError
+from harness.core.errors import MeasurementError
 from harness.core.files import read_value, write_value
 from harness.core.layers import LayerView
 from harness.core.registry import BACKENDS
-from harness.profiling.isolate import end_with_parent, run_job
-from harness.profiling.job import Answer, Job
+from harness.profiling.isolate import run_job, serve
+from harness.profiling.job import Job
 from harness.profiling.run import write_examples
 from harness.profiling.subject import examples_of
 from harness.support.clock import wall_clock
@@ -38,8 +38,8 @@ def _view_file(job: Job) -> Path:
     return job.work / "view.json"
 
 
-def look(job: Job) -> LayerView:
-    """Ask the backend, in this process."""
+def look(job: Job) -> None:
+    """Ask the backend, in this process, and write down what it says."""
     artifact = job.artifact or read_subject(job.folder)
     require_readable(artifact, job.folder)
     layers, source = BACKENDS.load(job.backend).layers(
@@ -53,19 +53,9 @@ def look(job: Job) -> LayerView:
         clock=wall_clock,
         work=job.work,
     )
-    return LayerView(record="", backend=job.backend, source=source, runs=RUNS, batch=job.profile.input.batch, layers=layers)
-
-
-def main(argv: list[str]) -> int:
-    end_with_parent()
-    job = read_value(Path(argv[0]), Job, MeasurementError)
-    try:
-        write_value(_view_file(job), look(job))
-    except HarnessError as error:
-        write_value(job.answer_file, Answer(failed=str(error)))
-        return error.exit_code
-    return 0
+    view = LayerView(record="", backend=job.backend, source=source, runs=RUNS, batch=job.profile.input.batch, layers=layers)
+    write_value(_view_file(job), view)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(sys.argv[1:], look))

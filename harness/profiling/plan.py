@@ -10,6 +10,7 @@ from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, read
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import CheckpointError, ConfigError, UnavailableError, UnknownNameError
 from harness.core.registry import BACKENDS, EXPORTERS, PROBES
+from harness.profiling.job import Job
 from harness.support.bundled import is_bundled, read_bundled
 
 #: The backend whose fp32 logits on the checkpoint are the reference for parity.
@@ -85,8 +86,13 @@ def _how_to_export(subject: Path, form: str) -> str:
     """The command that makes an artifact of the format, "" where no exporter does, and for a bundle, which is what it is."""
     if is_bundled(subject / BUNDLED_DATA):
         return ""
-    makers = [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == form]
+    makers = makers_of(form)
     return f"harness export {subject} --to {makers[0]}" if makers else ""
+
+
+def makers_of(form: str) -> list[str]:
+    """The exporters that make a format."""
+    return [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == form]
 
 
 def _artifacts(subject: Path) -> list[tuple[Path, Artifact]]:
@@ -108,3 +114,19 @@ def home_of(plan: CellPlan) -> Path | None:
         return home if read_checkpoint(home).sha256 == plan.artifact.checkpoint_sha256 else None
     except CheckpointError:
         return None
+
+
+def job_of(plan: CellPlan, profile: DeploymentProfile, threads: int, dataset: str | None, folder: Path | None, work: Path, *, no_reference: str = "") -> Job:
+    """What the cell's process is told: tiles of `dataset` lie in `folder`, and `work` is its own folder."""
+    return Job(
+        folder=plan.folder,
+        artifact=plan.artifact if plan.artifact.checkpoint.is_foreign else None,
+        backend=plan.backend,
+        device=profile.runtime.device,
+        threads=threads,
+        profile=profile,
+        dataset=dataset,
+        data_root=folder,
+        work=work,
+        no_reference=no_reference,
+    )

@@ -20,6 +20,7 @@ from torch.fx import Node
 
 from harness.core.errors import MeasurementError
 from harness.support.aten_names import is_not_compute, name_of
+from harness.support.flop_counter import plain_multihead_attention
 
 Shape = tuple[int, ...]
 
@@ -31,20 +32,10 @@ def export_network(network: nn.Module, *inputs: Tensor) -> ExportedProgram:
     Raises MeasurementError with the exporter's reason.
     """
     try:
-        with torch.no_grad(), _plain_kernels(), _no_stack_traces():
+        with torch.no_grad(), plain_multihead_attention(), _no_stack_traces():
             return torch.export.export(network, inputs, strict=False)
     except (RuntimeError, ValueError, TypeError, AssertionError, torch._dynamo.exc.TorchDynamoException) as error:
         raise MeasurementError(f"torch.export refuses the network: {str(error).partition(chr(10))[0]}") from error
-
-
-@contextlib.contextmanager
-def _plain_kernels() -> Iterator[None]:
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 @contextlib.contextmanager

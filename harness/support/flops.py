@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from harness.core.artifact import read_checkpoint
 from harness.core.errors import MeasurementError
+from harness.support.flop_counter import counted
 from harness.support.model import SegmentationModel, build_model
 
 
@@ -26,17 +25,17 @@ def count_flops(module: Callable[..., Any], *inputs: Any) -> int:
     Raises MeasurementError when the installed torch miscounts attention.
     """
     self_check()
-    return _count(module, *inputs)
+    return int(counted(module, *inputs).get_total_flops())
 
 
 @functools.cache
 def self_check() -> None:
     """The counter must see attention: one head of S queries and keys of width D is 4 * S * S * D FLOP.
 
-    torch up to 2.13 counts 0 for the fused CPU kernel (pytorch#195460), hence the math kernel below.
+    torch up to 2.13 counts 0 for the fused CPU kernel (pytorch#195460), hence the math kernel in `counted`.
     """
     query = torch.empty(1, 1, 8, 16, device="meta")
-    seen = _count(_Attention(), query)
+    seen = counted(_Attention(), query).get_total_flops()
     if seen != 4 * 8 * 8 * 16:
         raise MeasurementError(f"torch {torch.__version__} counts {seen} FLOP for an attention of {4 * 8 * 8 * 16}", "pip install --upgrade torch")
 
@@ -44,18 +43,6 @@ def self_check() -> None:
 class _Attention(nn.Module):
     def forward(self, query: torch.Tensor) -> torch.Tensor:
         return nn.functional.scaled_dot_product_attention(query, query, query)
-
-
-def _count(module: Callable[..., Any], *inputs: Any) -> int:
-    counter = FlopCounterMode(display=False)
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # nn.MultiheadAttention's fused kernel counts as 0
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            module(*inputs)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-    return int(counter.get_total_flops())
 
 
 def flops_of_model(network: SegmentationModel, bands: int, size: int) -> dict[str, int]:

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from harness.core.layers import Layer
 from harness.core.ports import Clock
+from harness.support.flop_counter import counted
 
 SOURCE = "forward hooks on every module, own time; on a GPU each waits for the device, which removes overlap"
 
@@ -78,18 +77,8 @@ def layers(network: nn.Module, inputs: Sequence[torch.Tensor], *, runs: int, clo
 
 def _flops(network: nn.Module, inputs: Sequence[torch.Tensor]) -> dict[str, int]:
     """FLOP of each module's own work: the counter's figure without those of the modules inside it."""
-    counter = FlopCounterMode(display=False)
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # nn.MultiheadAttention's fused kernel counts as 0
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            network(*inputs)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-    root = type(network).__name__
-    whole = {
-        name.removeprefix(root).removeprefix("."): sum(by_operator.values()) for name, by_operator in counter.get_flop_counts().items() if name != "Global"
-    }
+    root, by_module = type(network).__name__, counted(network, *inputs).get_flop_counts()
+    whole = {name.removeprefix(root).removeprefix("."): sum(by_operator.values()) for name, by_operator in by_module.items() if name != "Global"}
     own = dict(whole)
     for path, count in whole.items():
         parent = next((above for above in _above(path) if above in whole), None)

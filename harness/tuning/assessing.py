@@ -16,11 +16,14 @@ from harness.core.registry import DATASETS
 from harness.core.specs import Value
 from harness.profiling.decisions import Decisions, compare_decisions
 from harness.profiling.job import Job
+from harness.profiling.plan import job_of
 from harness.profiling.run import record_of, write_examples
 from harness.tuning.candidates import Candidate
 
 #: Of a candidate alone, and of the warm-up of one that is raced; a race has its own stopping rule.
 QUICK = Sampling(warmup_runs=3, warmup_seconds=0.5, warmup_max_seconds=15, min_runs=10, min_seconds=1, max_seconds=6, target_halfwidth=0.05)
+
+NO_REFERENCE = "tune compares what is decided, tile by tile"
 
 
 class Assessed(Value):
@@ -79,17 +82,8 @@ class Setting:
 
     def job(self, candidate: Candidate, what: str, *, probes: tuple[str, ...] = ("latency",), timeout: float = 900.0) -> Job:
         """The job of a candidate, with its inputs written. Raises HarnessError where there are fewer tiles than a batch takes."""
-        job = Job(
-            folder=candidate.plan.folder,
-            backend=candidate.plan.backend,
-            device=self.device,
-            threads=candidate.threads,
-            profile=self.profile(candidate, probes, timeout),
-            dataset=self.dataset,
-            data_root=self.root,
-            work=self.folder(candidate, what),
-            no_reference="tune compares what is decided, tile by tile",
-        )
+        profile, work = self.profile(candidate, probes, timeout), self.folder(candidate, what)
+        job = job_of(candidate.plan, profile, candidate.threads, self.dataset, self.root, work, no_reference=NO_REFERENCE)
         job.work.mkdir(parents=True, exist_ok=True)
         write_examples(job, candidate.plan.artifact)
         return job

@@ -13,7 +13,7 @@ from harness.core.errors import ConfigError, HarnessError, UnavailableError
 from harness.core.files import canonical_json
 from harness.core.ports import Backend, Exporter
 from harness.core.registry import BACKENDS, EXPORTERS
-from harness.profiling.plan import CellPlan
+from harness.profiling.plan import CellPlan, makers_of
 from harness.stages import artifact_folder
 
 #: What is tried beside a runtime's defaults, one at a time. An option that a runtime doesn't have is not tried.
@@ -119,12 +119,8 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
 def _made_with(artifact: Artifact) -> dict[str, Any]:
     """The options that an artifact was exported with, to make a milder one of the same kind."""
     return {
-        name: value for name, value in artifact.options.items() if any(_takes(maker, artifact.precision, {name: value}) for maker in _makers(artifact.format))
+        name: value for name, value in artifact.options.items() if any(_takes(maker, artifact.precision, {name: value}) for maker in makers_of(artifact.format))
     }
-
-
-def _makers(form: str) -> list[str]:
-    return [name for name in EXPORTERS.names() if EXPORTERS.load(name).format == form]
 
 
 def _existing(checkpoint: Path, own: Artifact) -> list[tuple[Path, Artifact]]:
@@ -164,7 +160,7 @@ def milder(cell: Wanted, limit: float) -> list[Wanted]:
         return []
     options = {**cell.options, "max_miou_drop": limit}
     folder = cell.folder.with_name(f"{cell.folder.name.removesuffix('-mixed')}-mixed")
-    makers = [cell.exporter] if cell.exporter else _makers(cell.format)
+    makers = [cell.exporter] if cell.exporter else makers_of(cell.format)
     return [dataclasses.replace(cell, folder=folder, exporter=name, options=options) for name in makers if _takes(name, cell.precision, options)]
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, MeasurementError
 from harness.core.registry import ENCODERS
 from harness.support.aten_flops import export_network, flops_of_program
 from harness.support.cryo_bench import published
@@ -29,7 +29,7 @@ TIMM_MODELS = 100
 CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
 TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
 PRODUCTS = {torch.matmul, torch.bmm, torch.mm, torch.baddbmm, torch.addmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm, Tensor.mm}
-REFUSALS = (HarnessError, RuntimeError, TypeError, ValueError, NotImplementedError)
+REFUSALS = (HarnessError, RuntimeError, TypeError, ValueError)
 
 
 class ByHand(TorchFunctionMode):
@@ -81,7 +81,7 @@ def _contraction(args: Any) -> int:
     sides = {}
     for letters, operand in zip(equation.partition("->")[0].split(","), operands, strict=True):
         if "." in letters:
-            raise NotImplementedError(f"einsum with an ellipsis: {equation}")
+            raise MeasurementError(f"einsum with an ellipsis: {equation}")
         sides |= dict(zip(letters, operand.shape, strict=True))
     return math.prod(sides.values())
 

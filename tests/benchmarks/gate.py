@@ -26,8 +26,9 @@ from scipy import stats
 from harness.core.deployment import read_profile
 from harness.core.tolerance import Tolerance
 from harness.gate import Effort, plans_of
-from harness.gate.bench import Bench, job_of
+from harness.gate.bench import NO_REFERENCE, Bench
 from harness.profiling.decisions import drop_of
+from harness.profiling.plan import job_of
 from harness.profiling.rounds import order_of
 from harness.profiling.run import write_examples
 from harness.results import regression
@@ -283,7 +284,7 @@ def _pairs(folder: Path, before: int, after: int) -> list[dict[str, tuple[float,
         path.parent.mkdir(parents=True)
         _write_table(path, size)
         (plan,), sized = plans_of(path, settings, ["onnxruntime"])
-        job = job_of(plan, sized, 1, None, None, folder / name / "work")
+        job = job_of(plan, sized, 1, None, None, folder / name / "work", no_reference=NO_REFERENCE)
         job.work.mkdir()
         write_examples(job, plan.artifact)
         jobs.append(job)

@@ -8,15 +8,14 @@ import pytest
 import yaml
 
 from harness.cli.main import run
-from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, DataUse, Preprocessing, read_subject
+from harness.core.artifact import read_subject
 from harness.core.deployment import DeploymentProfile
-from harness.core.files import sha256_of_file, write_value
 from harness.core.registry import DATASETS
 from harness.profiling import paired
 from harness.profiling.job import Job
 from harness.profiling.rounds import time_rounds
 from harness.profiling.run import write_examples
-from tests.builders import checkpoint
+from tests.builders import fake_checkpoint
 from tests.machine_model import BusyMachine
 
 pytest_plugins = ["pytester"]
@@ -40,25 +39,9 @@ def home(tmp_path_factory) -> Path:
     spec = DATASETS.load("synthetic")
     spec.prepare(folder / "data" / f"synthetic-{spec.version}", lambda done, total, what: None)
     for name, weights in (("old", b"0" * 1000), ("same", b"0" * 1000), ("large", b"0" * 2000)):
-        _fake_checkpoint(folder / name, weights, spec)
+        fake_checkpoint(folder / name, spec, weights)
     (folder / "gate.yaml").write_text(yaml.safe_dump(PROFILE, sort_keys=False))
     return folder
-
-
-def _fake_checkpoint(folder: Path, weights: bytes, spec) -> None:
-    folder.mkdir()
-    (folder / WEIGHTS_FILE).write_bytes(weights)
-    value = checkpoint(
-        "unet+unet",
-        data="synthetic",
-        bands=spec.bands,
-        classes=spec.classes,
-        input_size=64,
-        preprocessing=Preprocessing(mean=spec.mean, std=spec.std),
-        dataset=DataUse(name="synthetic", version=spec.version),
-        weights_sha256=sha256_of_file(folder / WEIGHTS_FILE),
-    )
-    write_value(folder / CHECKPOINT_FILE, value)
 
 
 @pytest.fixture

@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, DataUse, Preprocessing, artifact_from_checkpoint
+from harness.core.artifact import artifact_from_checkpoint
 from harness.core.deployment import PROBES, DeploymentProfile, Runtime, Sampling
 from harness.core.errors import DataError, MeasurementError
-from harness.core.files import sha256_of_file, write_value
 from harness.core.measurement import Measurement, Missing
 from harness.core.registry import DATASETS
 from harness.profiling.job import Job
 from harness.profiling.run import record_of
-from tests.builders import checkpoint
+from tests.builders import fake_checkpoint
 
 FAST = {"warmup_runs": 2, "warmup_seconds": 0.0, "min_runs": 8, "min_seconds": 0.0, "max_seconds": 2.0}
 
@@ -34,22 +33,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory) -> Path:
-    """A checkpoint folder for the fake runtime, which reads no weights."""
-    spec = DATASETS.load("synthetic")
-    folder = tmp_path_factory.mktemp("checkpoint")
-    (folder / WEIGHTS_FILE).write_bytes(b"not read")
-    value = checkpoint(
-        "unet+unet",
-        data="synthetic",
-        bands=spec.bands,
-        classes=spec.classes,
-        input_size=64,
-        preprocessing=Preprocessing(mean=spec.mean, std=spec.std),
-        dataset=DataUse(name="synthetic", version=spec.version),
-        weights_sha256=sha256_of_file(folder / WEIGHTS_FILE),
-    )
-    write_value(folder / CHECKPOINT_FILE, value)
-    return folder
+    return fake_checkpoint(tmp_path_factory.mktemp("checkpoint"), DATASETS.load("synthetic"))
 
 
 def job(subject: Path, data: Path, work: Path, *, fail="", isolate=True, probes=PROBES, timeout=60.0, **profile) -> Job:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import run
-from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, WEIGHTS_FILE, DataUse, Preprocessing, read_artifact
+from harness.core.artifact import ARTIFACT_FILE, read_artifact
 from harness.core.deployment import Sampling, read_profile
 from harness.core.files import sha256_of_file, write_value
 from harness.core.registry import DATASETS
 from harness.profiling.plan import plan_cells
 from harness.tuning import assessing, candidates, scoring, search, stage
-from tests.builders import checkpoint
+from tests.builders import fake_checkpoint
 
 SHORT = Sampling(warmup_runs=2, warmup_seconds=0, min_runs=6, min_seconds=0, max_seconds=0.1, target_halfwidth=0.5, timeout_seconds=120)
 
@@ -28,19 +28,7 @@ def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     spec = DATASETS.load("synthetic")
     spec.prepare(folder / "data" / f"synthetic-{spec.version}", lambda done, total, what: None)
-    (folder / "model").mkdir()
-    (folder / "model" / WEIGHTS_FILE).write_bytes(b"not read")
-    value = checkpoint(
-        "unet+unet",
-        data="synthetic",
-        bands=spec.bands,
-        classes=spec.classes,
-        input_size=64,
-        preprocessing=Preprocessing(mean=spec.mean, std=spec.std),
-        dataset=DataUse(name="synthetic", version=spec.version),
-        weights_sha256=sha256_of_file(folder / "model" / WEIGHTS_FILE),
-    )
-    write_value(folder / "model" / CHECKPOINT_FILE, value)
+    fake_checkpoint(folder / "model", spec)
     return folder
 
 
