@@ -59,12 +59,12 @@ def _register_reading(verbs: typer.Typer) -> None:
         found = find_record(read_records(records).records, record)
         result(found.model_dump(mode="json"), json, _shown(found))
 
-    @verbs.command(epilog="Example: harness records validate bench_results/records")
-    def validate(folder: Path = typer.Argument(RECORDS, help="Folder of records."), json: bool = JSON) -> None:
+    @verbs.command(epilog="Example: harness records validate --records bench_results/records")
+    def validate(folder: Path | None = typer.Argument(None, help="As --records."), records: Path = FOLDER, json: bool = JSON) -> None:
         """Read every record; name every file that is not one, and exit with 4 if there are any."""
         from harness.results.store import read_records
 
-        found = read_records(folder)
+        found = read_records(folder or records)
         bad = [{"path": str(problem.path), "reason": problem.reason} for problem in found.problems]
         said = [f"bad: {item['reason']}" for item in bad]
         result({"records": len(found.records), "bad": bad}, json, [*said, f"{len(found.records)} records can be read, {len(bad)} files can't"])

@@ -138,6 +138,8 @@ def first_problem(problem: pydantic.ValidationError) -> str:
     """The first validation error in one line: where, what, and the value seen."""
     details = problem.errors()
     first = details[0]
+    if first["type"] == "json_invalid":
+        return first["msg"]
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     if first["type"] == "extra_forbidden":

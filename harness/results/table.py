@@ -16,13 +16,14 @@ from harness.core.record import Advice, ProfileRecord
 from harness.results.area import NO_PRICES, Prices
 from harness.results.baselines import Baseline, baselines_of
 from harness.results.columns import column, entries_from_record, figure_column
+from harness.results.drift import drift_of
 from harness.results.figure import Absent, Entry, Figure
 from harness.results.filters import Filter, record_fits, row_fits
 from harness.results.grouping import GROUP, Place, grouped
 from harness.results.pareto import Coordinate, front, ranks
 from harness.results.row import Row as Row
 from harness.results.row import text_of as text_of
-from harness.results.store import Problem, Records, collector_paused, latest
+from harness.results.store import Problem, Records, collector_paused
 
 FRONT = ("miou", "latency")
 
@@ -93,11 +94,12 @@ def row_key(record: ProfileRecord) -> Hashable:
 
 
 def _group(place: Place, records: Sequence[ProfileRecord], *, sort: str, axes: tuple[str, ...], view: View) -> Group:
-    newest = latest(records, row_key)
+    runs = _runs(records)
+    newest = [own[-1] for own in runs]
     baselines = baselines_of(newest)
     eager = {_speed_key(record): record for record in newest if record.cell.backend == "torch_eager" and record.cell.precision == "fp32"}
     # Filtered after the speed-ups are taken, so that the torch_eager row need not be shown; before ranks and front, which are of what is shown.
-    rows = [_row(record, eager.get(_speed_key(record)), baselines, view.prices) for record in newest if record_fits(record, view.where)]
+    rows = [_row(own, eager.get(_speed_key(own[-1])), baselines, view.prices) for own in runs if record_fits(own[-1], view.where)]
     fit = [row for row in rows if row_fits(row, view.where)] if view.where else rows
     ordered = _sorted(_with_front(fit, axes), sort)
     shown = tuple(ordered[: view.rows])
@@ -120,7 +122,16 @@ def _speed_key(record: ProfileRecord) -> Hashable:
     return (record.profile_sha256, cell.checkpoint_sha256, cell.device, cell.batch, cell.tile, cell.threads)
 
 
-def _row(record: ProfileRecord, eager: ProfileRecord | None, baselines: Sequence[Baseline], prices: Prices) -> Row:
+def _runs(records: Iterable[ProfileRecord]) -> list[list[ProfileRecord]]:
+    """The records of each row, oldest first; equal times are decided by the id. Rows are in the order in which they first appear."""
+    runs: dict[Hashable, list[ProfileRecord]] = {}
+    for record in records:
+        runs.setdefault(row_key(record), []).append(record)
+    return [sorted(own, key=lambda record: (record.created, record.id)) for own in runs.values()]
+
+
+def _row(runs: Sequence[ProfileRecord], eager: ProfileRecord | None, baselines: Sequence[Baseline], prices: Prices) -> Row:
+    record = runs[-1]
     entries = entries_from_record(record, eager, prices)
     flags = list(record.warnings)
     miou = entries["miou"]
@@ -130,7 +141,8 @@ def _row(record: ProfileRecord, eager: ProfileRecord | None, baselines: Sequence
     if eager is not None and eager.environment.fingerprint != record.environment.fingerprint:
         advice = "profile both again"
         flags.append(Advice(kind="mixed versions", message="its speed-up is against a record with other versions or settings", advice=advice))
-    return Row(record, entries, tuple(flags))
+    moved = drift_of(runs)
+    return Row(record, entries, (*flags, moved) if moved else tuple(flags))
 
 
 def _with_front(rows: Sequence[Row], axes: tuple[str, ...]) -> list[Row]:

@@ -73,6 +73,8 @@ def tune(
     """
     if out.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"a profile is a .yaml file, got {out}", f"--out {out}.yaml")
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder, and a profile is a file", f"--out {out}/winner.yaml")
     asked = _complete(asked)
     start = _start_of(subject, asked)
     runtimes, left_out = runtimes_here(asked.runtimes or None, asked.device)

@@ -49,7 +49,7 @@ def test_validate_names_every_bad_file(records, capsys):
     assert "3 records can be read, 0 files can't" in said(capsys, "records", "validate", records).out
     (records / "half.json").write_text("{")
     (records / "later.json").write_text('{"schema": 9}')
-    out = said(capsys, "records", "validate", records, code=4).out
+    out = said(capsys, "records", "validate", "--records", records, code=4).out
     assert "half.json" in out
     assert "later.json: schema 9 is not known" in out
     assert len(json.loads(said(capsys, "records", "validate", records, "--json", code=4).out)["bad"]) == 2

@@ -134,6 +134,13 @@ def test_what_can_not_be_searched_is_refused_before_anything_is_written(home, fa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_is_no_place_for_a_profile(home, fake, tmp_path, capsys):
+    (tmp_path / "best.yaml").mkdir()
+    assert run(command(home, tmp_path / "best.yaml")) == 2
+    assert "best.yaml is a folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["best.yaml"]
+
+
 def test_without_tiles_nothing_is_searched(home, fake, tmp_path, capsys):
     assert run([*command(home, tmp_path / "best.yaml"), "--root", str(tmp_path / "empty")]) == 4
     assert "harness data prepare synthetic" in capsys.readouterr().err

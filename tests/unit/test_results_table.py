@@ -116,6 +116,22 @@ def test_the_latest_record_of_a_cell_is_the_row() -> None:
     assert figure(group.rows[0].entries["miou"]).value == 0.9
 
 
+@pytest.mark.parametrize(
+    ("before", "fields", "flags"),
+    [
+        (0.0125, {}, "moved between runs"),
+        (0.0101, {}, ""),  # the intervals overlap
+        (0.0125, {"environment": environment(fingerprint="f1")}, ""),  # other versions
+        (0.0125, {"made": checkpoint(weights_sha256="0" * 64)}, ""),  # other weights
+    ],
+)
+def test_runs_further_apart_than_their_intervals_are_flagged(before: float, fields: dict[str, Any], flags: str) -> None:
+    old = record(created="2026-11-20T10:00:00+00:00", measured=[latency(before), miou(0.9)], **fields)
+    (row,) = group_of(record(measured=[latency(0.01), miou(0.9)]), old).rows
+    assert text_of(row, "flags") == flags
+    assert not flags or "between 10 and 12.5 ms" in row.flags[0].message
+
+
 def test_training_again_replaces_the_row_and_other_settings_make_one() -> None:
     again = record(made=checkpoint(weights_sha256="0" * 64), created="2026-11-22T10:00:00+00:00")
     group = group_of(record(), again, record(made=checkpoint(seed=1)), record(made=checkpoint(regime="frozen")), record(made=checkpoint(label_fraction=0.1)))
