@@ -1,7 +1,7 @@
 """`python -m tests.zoo_check`: check all models one by one and write docs/zoo.json and docs/zoo.md.
 
 Finished models are kept in runs/zoo, so a run that was stopped goes on where it was; those that failed are tried again. `--fresh` forgets
-them, `--page` only writes the page again from docs/zoo.json.
+them, `--page` only writes the page again from docs/zoo.json, `--precisions` only makes the plans in every precision and the page.
 """
 
 from __future__ import annotations
@@ -27,21 +27,39 @@ PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "timm", "torchgeo", "t
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 1 where a model does not export; a plan that is skipped is no failure."""
+    """Exit code 1 where a model does not export or a plan isn't built; a plan that is skipped is no failure."""
+    found = json.loads(DATA.read_text()) if DATA.is_file() else {}
+    if "--fresh" in arguments:
+        shutil.rmtree(KEPT, ignore_errors=True)
+    if not {"--page", "--precisions"} & set(arguments):
+        found |= {"created": utc_now(), "machine": _machine(), "versions": _versions(), "models": _rows()}
+        write_atomic(DATA, json.dumps(found, indent=1) + "\n")
     if "--page" not in arguments:
-        if "--fresh" in arguments:
-            shutil.rmtree(KEPT, ignore_errors=True)
-        write_atomic(DATA, json.dumps({"created": utc_now(), "machine": _machine(), "versions": _versions(), "models": _rows()}, indent=1) + "\n")
-    found = json.loads(DATA.read_text())
+        found["precisions"] = {"created": utc_now(), "versions": _versions(), "plans": _plans()}
+        write_atomic(DATA, json.dumps(found, indent=1) + "\n")
     _say(f"{write_atomic(PAGE, page(found))}\n")
-    lowered = 0 if "--page" in arguments else _lowered()
-    return 0 if all(_is_good(row) for row in found["models"]) and lowered == 0 else 1
+    plans = [plan for row in found["precisions"]["plans"].values() for plan in row.values()]
+    return 0 if all(_is_good(row) for row in found["models"]) and all(map(_is_planned, plans)) else 1
 
 
-def _lowered() -> int:
-    from tests.zoo_check.precisions import main as check
+def _plans() -> dict[str, dict[str, Any]]:
+    """What TensorRT said, by model and precision."""
+    from tests.zoo_check.models import zoo
+    from tests.zoo_check.precisions import PAIRS, PRECISIONS, plans
 
-    return check(())
+    answers: dict[str, dict[str, Any]] = {}
+    for name in PAIRS:
+        path = KEPT / f"{name}--precisions.json"
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        if known.keys() != set(PRECISIONS) or not all(map(_is_planned, known.values())):
+            known = {}
+            with tempfile.TemporaryDirectory(prefix="zoo-", dir=_folder()) as folder:
+                for precision, plan in plans(zoo()[name], Path(folder)):
+                    known[precision] = plan
+                    _say(f"{name} {precision}: {plan['status']} {plan['reason']} {plan.get('seconds', 0):.0f} s\n")
+            write_atomic(path, json.dumps(known))
+        answers[name] = known
+    return answers
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -80,7 +98,11 @@ def _kept(name: str) -> dict[str, Any] | None:
 
 
 def _is_good(row: Mapping[str, Any]) -> bool:
-    return bool(row["export"]["ok"]) and row["plan"]["status"] in ("built", "skipped")
+    return bool(row["export"]["ok"]) and _is_planned(row["plan"])
+
+
+def _is_planned(plan: Mapping[str, Any]) -> bool:
+    return plan["status"] in ("built", "skipped")
 
 
 def _said(row: Mapping[str, Any]) -> str:

@@ -43,7 +43,20 @@ def page(found: Mapping[str, Any]) -> str:
     head = [cell.format(batches=" / ".join(_batches(models))) for cell in HEAD]
     lines = [TITLE, *_about(found), "", _row(head), _row(["---"] * 4 + ["--:"] * 2 + ["---"] * 3 + ["--:"] * 3)]
     lines += [_row(_cells(model)) for model in models]
-    return "\n".join([*lines, NOTES.format(batches=batches), "## Sources and notes", "", *_remarks(models), ""])
+    return "\n".join([*lines, NOTES.format(batches=batches), *_plans(found.get("precisions")), "## Sources and notes", "", *_remarks(models), ""])
+
+
+def _plans(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """The section on plans by precision; nothing where none were made."""
+    if not found:
+        return
+    precisions = list(next(iter(found["plans"].values())))
+    yield from ("## TensorRT plans by precision", "")
+    yield f"{found['created'][:10]}. The graphs as `harness export` lowers them, at full size; ranges of int8 from two random images."
+    yield from ("", _row(["model", *precisions]), _row(["---"] * (1 + len(precisions))))
+    for name, plans in found["plans"].items():
+        yield _row([name, *(_said_of_plan(plans[precision]) for precision in precisions)])
+    yield ""
 
 
 def _about(found: Mapping[str, Any]) -> Iterator[str]:

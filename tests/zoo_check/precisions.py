@@ -1,14 +1,12 @@
-"""`python -m tests.zoo_check.precisions [MODEL ...]`: five pairs of the zoo in fp32, fp16 and static int8, each given to TensorRT's parser and builder.
+"""Five pairs of the zoo in fp32, fp16 and static int8, each given to TensorRT's parser and builder.
 
 The graphs are the exporter's fp32 graphs, lowered by the code that the exporter lowers them with; ranges come from two random images,
-since a plan that is built says nothing of accuracy. Prints one line per plan; exit code 1 where one isn't built.
+since a plan that is built says nothing of accuracy.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from harness.support.onnx_fp16 import largest_values, to_fp16
 from harness.support.onnx_int8 import to_int8_static
 from harness.support.onnx_run import runner
 from tests.zoo_check.check import planned
-from tests.zoo_check.models import Model, write_checkpoint, zoo
+from tests.zoo_check.models import Model, write_checkpoint
 
 #: A CNN, plain and windowed transformers, a generated stem, and 13 bands.
 PAIRS = ("unet+unet", "remoteclip+upernet", "gfm_swin+upernet", "dofa+upernet", "s12_dino+upernet")
@@ -54,19 +52,3 @@ def lowered(source: Path, target: Path, precision: str, tiles: Tiles) -> Path:
         to_int8_static(source, target, tiles, method="minmax", per_channel=True)
     assert np.isfinite(runner(target)(tiles.images)).all()
     return target
-
-
-def main(names: Sequence[str]) -> int:
-    """Exit code 1 where a plan isn't built; one that is skipped, for want of TensorRT, is no failure."""
-    answers = []
-    for name in names or PAIRS:
-        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-            for precision, plan in plans(zoo()[name], Path(folder)):
-                answers.append(plan["status"])
-                sys.stderr.write(f"{name} {precision}: {plan['status']} {plan['reason']}\n")
-                sys.stderr.flush()
-    return 0 if set(answers) <= {"built", "skipped"} else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
