@@ -52,8 +52,6 @@ def register(app: typer.Typer) -> None:
             foreign, settings = foreign_subject(subject, settings, data=data, shape=shape, layout=layout, mean=mean, std=std)
         elif shape or layout or mean or std:
             raise ConfigError("--shape, --layout, --mean and --std are for a model's file; a folder says them itself", f"harness profile {subject}")
-        if foreign and foreign.inputs and foreign.inputs[0].shape and isinstance(foreign.inputs[0].shape[0], int) and batches:
-            raise ConfigError(f"{subject.name} is fixed to batch {foreign.inputs[0].shape[0]}", "omit --batches")
         written = []
         with opened_bundle(subject, data, root) as bundle, progress("profile") as report:
             plans, left_out = plan_cells(bundle or subject, settings, backends.split(",") if backends is not None else None, foreign)

@@ -34,6 +34,8 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json", help="Print JSON; with --format or --out, beside that file."),
         out: Path | None = typer.Option(None, "--out", help="File to write (default: standard output, for html report.html)."),
         records: Path = typer.Option(RECORDS, "--records", help="Folder of records."),
+        machine: str | None = typer.Option(None, "--machine", help="Judge by this machine's records; needed where several measured it."),
+        data: str | None = typer.Option(None, "--data", help="Judge by scores on this data set (default: the one that the model was trained on)."),
         strict: bool = typer.Option(False, "--strict", help="Exit code 1 also where it is UNKNOWN."),
     ) -> None:
         """Is it ready for a deployment profile? READY, NOT READY (exit code 1) or UNKNOWN, with everything that the answer rests on."""
@@ -48,12 +50,17 @@ def register(app: typer.Typer) -> None:
         is_record = subject.suffix == ".json" and subject.is_file()
         found = [(read_record(subject), subject)] if is_record else _records_of(subject, records)
         settings = found[0][0].profile if is_record and profile is None else read_profile(profile or "cpu-default")
-        judged = readiness(str(subject), found, settings)
-        given = {"profile": profile or settings.name, "records": str(records)}
+        own_data = found[0][0].data.name if is_record and found[0][0].data else None
+        judged = readiness(str(subject), found, settings, machine=machine, data=data or own_data)
+        pairs = (("--profile", profile), ("--records", None if is_record or records == RECORDS else records), ("--machine", machine), ("--data", data))
+        options, place = [text for name, value in pairs if value is not None for text in (name, str(value))], str(records)
         if form is None and not (json and out is None):
             form = Format.HTML
-        as_json = functools.cache(lambda: dumps(render_report.object_of(judged, **given), indent=1))
-        texts = {Format.HTML: lambda: render_report.html(judged, **given), Format.MARKDOWN: lambda: render_report.markdown(judged, **given)}
+        as_json = functools.cache(lambda: dumps(render_report.object_of(judged, options=options, records=place), indent=1))
+        texts = {
+            Format.HTML: lambda: render_report.html(judged, options=options, records=place),
+            Format.MARKDOWN: lambda: render_report.markdown(judged, options=options, records=place),
+        }
         text = texts.get(form or Format.JSON, as_json)()
         target = out or (Path("report.html") if form is Format.HTML else None)
         written = write_atomic(target, text + "\n") if target else None

@@ -34,7 +34,7 @@ class Environment(Value):
 
 
 class Cell(Value):
-    """What was run: the artifact and how."""
+    """What was run: the artifact and how. `shape`: of one item of every input, where the model was not trained here and `tile` doesn't say it."""
 
     model: str
     format: str
@@ -46,6 +46,7 @@ class Cell(Value):
     threads: int
     artifact_sha256: str
     checkpoint_sha256: str
+    shape: str = ""
 
     @property
     def subject(self) -> str:

@@ -55,11 +55,15 @@ def _judge_limit(limit: Limit, outcome: Measurement | Missing) -> Verdict:
     over = limit.max is not None and low > limit.max
     under = limit.min is not None and high < limit.min
     if over or under:
-        return Verdict(limit=limit, status=Status.FAIL, seen=seen, interval=interval, why="the whole interval is outside the limit")
+        return Verdict(limit=limit, status=Status.FAIL, seen=seen, interval=interval, why=f"{_what(interval)} is outside the limit")
     fits = high <= limit.max if limit.max is not None else low >= (limit.min or 0.0)
     if fits:
-        return Verdict(limit=limit, status=Status.PASS, seen=seen, interval=interval, why=f"the whole interval is within the limit{_stricter(limit, outcome)}")
+        return Verdict(limit=limit, status=Status.PASS, seen=seen, interval=interval, why=f"{_what(interval)} is within the limit{_stricter(limit, outcome)}")
     return Verdict(limit=limit, status=Status.UNKNOWN, seen=seen, interval=interval, why=f"the interval straddles the limit: {_remedy(outcome)}")
+
+
+def _what(interval: Interval | None) -> str:
+    return "the whole interval" if interval else "the figure, which has no interval,"
 
 
 def _remedy(outcome: Measurement) -> str:

@@ -12,7 +12,7 @@ import psutil
 import harness
 from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
-from harness.core.errors import ConfigError, DataError, HarnessError, MeasurementError
+from harness.core.errors import ConfigError, HarnessError, MeasurementError
 from harness.core.measurement import Missing, Outcome
 from harness.core.record import Cell, ProfileRecord
 from harness.core.registry import PROBES
@@ -81,7 +81,12 @@ def cell_of(job: Job, artifact: Artifact) -> Cell:
         threads=job.threads,
         artifact_sha256=artifact.sha256,
         checkpoint_sha256=artifact.checkpoint_sha256,
+        shape=_shape(artifact) if artifact.checkpoint.is_foreign else "",
     )
+
+
+def _shape(artifact: Artifact) -> str:
+    return ", ".join(f"{spec.name} {'x'.join(map(str, spec.shape[1:])) or 'scalar'}" for spec in artifact.inputs)
 
 
 def _data_of(job: Job, artifact: Artifact) -> DataUse | None:
@@ -120,7 +125,7 @@ def write_examples(job: Job, artifact: Artifact) -> None:
     source = dataset_of(job).open(job.data_root, job.profile.split)
     usable = len(source) // job.profile.input.batch * job.profile.input.batch
     if not usable:
-        raise DataError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")
+        raise MeasurementError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")
     size = tile_size(job.profile, artifact)
     np.save(job.inputs_file, np.stack([padded(source[index].image, size)[:, :size, :size] for index in range(min(count, usable))]))
 

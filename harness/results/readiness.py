@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from harness.core.artifact import UNKNOWN_DATA
 from harness.core.deployment import DeploymentProfile
-from harness.core.record import ProfileRecord
+from harness.core.errors import ConfigError
+from harness.core.record import Advice, ProfileRecord
 from harness.core.verdict import Status, Verdict, judge_limits, worst
-from harness.results.store import latest
+from harness.results.baselines import baselines_of
+from harness.results.flags import flags_of
 
 
 class Answer(StrEnum):
@@ -24,12 +27,13 @@ _ANSWERS = {Status.PASS: Answer.READY, Status.FAIL: Answer.NOT_READY, Status.UNK
 
 @dataclass(frozen=True)
 class Judged:
-    """One record with a verdict per limit. `unfit`: why it says nothing about the profile, "" where it does."""
+    """One record with a verdict per limit. `unfit`: why it says nothing about the profile, "" where it does; `flags`: what makes it doubtful."""
 
     record: ProfileRecord
     verdicts: tuple[Verdict, ...]
     unfit: str = ""
     path: Path | None = None
+    flags: tuple[Advice, ...] = ()
 
     @property
     def answer(self) -> Answer:
@@ -38,7 +42,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Readiness:
-    """Every record of a subject under a profile, best first."""
+    """The newest record of every way to run a subject on one machine, judged by a profile; best first."""
 
     subject: str
     profile: DeploymentProfile
@@ -50,17 +54,53 @@ class Readiness:
         return self.cells[0].answer if self.cells else Answer.UNKNOWN
 
 
-def readiness(subject: str, records: Iterable[tuple[ProfileRecord, Path | None]], profile: DeploymentProfile) -> Readiness:
-    """Judge the newest record of every cell."""
-    paths = {record.id: (record, path) for record, path in records}
-    newest = latest(record for record, _ in paths.values())
-    judged = [_judged(record, profile, paths[record.id][1]) for record in newest]
+def readiness(
+    subject: str,
+    records: Iterable[tuple[ProfileRecord, Path | None]],
+    profile: DeploymentProfile,
+    *,
+    machine: str | None = None,
+    data: str | None = None,
+) -> Readiness:
+    """Judge the newest record of every cell that was measured as the profile asks, or, where none was, the newest.
+
+    `machine` and `data`: those of which records count; by default the one machine that there is, and the data that the model was trained on.
+    Raises ConfigError where several machines or, for a model of unknown training, data sets could answer: the best of all would be
+    no answer about any of them.
+    """
+    found = [(record, path) for record, path in records if machine in (None, record.environment.machine)]
+    paths, runs = {record.id: path for record, path in found}, _runs(record for record, _ in found)
+    judged = [_judged(_newest(own, profile, data), own, profile, data, paths) for own in runs]
+    fit = [one.record for one in judged if not one.unfit]
+    _require_one({record.environment.machine for record in fit}, "machines", "--machine")
+    _require_one({record.data.name for record in fit if record.data}, "data sets", "--data")
     order = list(Answer)
     return Readiness(subject, profile, tuple(sorted(judged, key=lambda one: (order.index(one.answer), bool(one.unfit), one.record.cell.subject))))
 
 
-def unfit(record: ProfileRecord, profile: DeploymentProfile) -> str:
+def _runs(records: Iterable[ProfileRecord]) -> list[list[ProfileRecord]]:
+    """The records of each cell on each machine, oldest first."""
+    runs: dict[Hashable, list[ProfileRecord]] = {}
+    for record in sorted(records, key=lambda record: (record.created, record.id)):
+        runs.setdefault((record.cell, record.environment.machine, record.data.name if record.data else None), []).append(record)
+    return list(runs.values())
+
+
+def _newest(runs: Sequence[ProfileRecord], profile: DeploymentProfile, data: str | None) -> ProfileRecord:
+    return next((record for record in reversed(runs) if not unfit(record, profile, data)), runs[-1])
+
+
+def _require_one(names: set[str], what: str, option: str) -> None:
+    if len(names) > 1:
+        raise ConfigError(f"records of several {what} answer: {', '.join(sorted(names))}", f"choose one with {option}")
+
+
+def unfit(record: ProfileRecord, profile: DeploymentProfile, data: str | None = None) -> str:
     """Why a record was not measured as the profile asks; how long it was sampled does not matter, its intervals say that."""
+    trained, scored = record.checkpoint.dataset.name, record.data.name if record.data else None
+    judged_on = data or (trained if trained != UNKNOWN_DATA else scored)
+    if scored not in (None, judged_on):
+        return f"scored on {scored}, not on {judged_on}" + ("" if data else ", which it was trained on; --data chooses another")
     if record.profile_sha256 == profile.sha256:
         return ""
     cell, wanted = record.cell, profile.runtime
@@ -80,9 +120,10 @@ def unfit(record: ProfileRecord, profile: DeploymentProfile) -> str:
     return "measured " + "; ".join(found) if found else ""
 
 
-def _judged(record: ProfileRecord, profile: DeploymentProfile, path: Path | None) -> Judged:
-    why = unfit(record, profile)
+def _judged(record: ProfileRecord, runs: Sequence[ProfileRecord], profile: DeploymentProfile, data: str | None, paths: Mapping[str, Path | None]) -> Judged:
+    why = unfit(record, profile, data)
     verdicts = judge_limits(record, profile.budget)
     if why:
         verdicts = tuple(verdict.model_copy(update={"status": Status.UNKNOWN, "why": why}) for verdict in verdicts)
-    return Judged(record, verdicts, why, path)
+    before = runs[: runs.index(record) + 1]
+    return Judged(record, verdicts, why, paths[record.id], flags_of(before, baselines_of([record])))

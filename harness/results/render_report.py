@@ -51,16 +51,21 @@ def name_of(found: Readiness) -> str:
     return f"{record.cell.model}, record {record.id[:8]}"
 
 
-def commands_of(found: Readiness, profile: str) -> list[str]:
-    """What to type to measure and to make the report again, each line once."""
-    subject = shlex.quote(found.subject)
+def commands_of(found: Readiness, options: Sequence[str]) -> list[str]:
+    """What to type to measure and to make the report again, each line once. `options`: those that the user gave to `harness report`."""
+    report = shlex.join(["harness", "report", found.subject, *options, "--out", "report.html"])
+    measured = [one.record.command for one in found.cells if one.record.command]
     if not found.cells:
-        return [f"harness profile {subject} --profile {shlex.quote(profile)}", f"harness report {subject} --profile {shlex.quote(profile)} --out report.html"]
-    return list(dict.fromkeys(line for one in found.cells for line in facts.commands(one.record, subject, shlex.quote(profile))))
+        measured = [shlex.join(["harness", "profile", found.subject, "--profile", *_value_of("--profile", options, found.profile.name)])]
+    return list(dict.fromkeys([*measured, report]))
 
 
-def html(found: Readiness, *, profile: str, records: str) -> str:
-    """The whole page as text. `profile`: as the user named it; `records`: the folder that was read."""
+def _value_of(option: str, options: Sequence[str], default: str) -> list[str]:
+    return [options[options.index(option) + 1] if option in options else default]
+
+
+def html(found: Readiness, *, options: Sequence[str], records: str) -> str:
+    """The whole page as text. `options`: those that the user gave to `harness report`; `records`: the folder that was read."""
     import jinja2
 
     style = _asset("report.css")
@@ -72,7 +77,7 @@ def html(found: Readiness, *, profile: str, records: str) -> str:
         profile=found.profile,
         headline=headline(found),
         cells=[_cell(one) for one in found.cells],
-        commands=commands_of(found, profile),
+        commands=commands_of(found, options),
         records=records,
         style=_safe(style),
         style_hash=_safe(f"sha256-{digest}"),
@@ -80,7 +85,7 @@ def html(found: Readiness, *, profile: str, records: str) -> str:
     )
 
 
-def markdown(found: Readiness, *, profile: str, records: str) -> str:
+def markdown(found: Readiness, *, options: Sequence[str], records: str) -> str:
     """The same facts as markdown, pictures apart."""
     lines = [f"# {found.answer}: {_plain(name_of(found))} for {found.profile.name}", "", _plain(headline(found)), ""]
     if not found.cells:
@@ -90,11 +95,11 @@ def markdown(found: Readiness, *, profile: str, records: str) -> str:
         lines += [f"This record does not judge the profile: {_plain(one.unfit)}.", ""] if one.unfit else []
         for title, head, rows in _tables(one):
             lines += [f"### {title}", "", *_table(head, rows), ""] if rows else []
-        lines += [f"- {_plain(text)}" for text in facts.warnings(one.record)]
-    return "\n".join([*lines, "## How to make it again", "", "```console", *(f"$ {line}" for line in commands_of(found, profile)), "```", ""])
+        lines += [f"- {_plain(text)}" for text in facts.warnings(one)]
+    return "\n".join([*lines, "## How to make it again", "", "```console", *(f"$ {line}" for line in commands_of(found, options)), "```", ""])
 
 
-def object_of(found: Readiness, *, profile: str, records: str) -> dict[str, Any]:
+def object_of(found: Readiness, *, options: Sequence[str], records: str) -> dict[str, Any]:
     """The same facts as plain JSON values; limits in base units."""
     return {
         "answer": str(found.answer),
@@ -110,12 +115,12 @@ def object_of(found: Readiness, *, profile: str, records: str) -> dict[str, Any]
                 "unfit": one.unfit,
                 "verdicts": [verdict.model_dump(mode="json") for verdict in one.verdicts],
                 "missing": [dict(zip(("quantity", "why", "reason", "how"), row, strict=True)) for row in facts.missing(one.record)],
-                "warnings": facts.warnings(one.record),
+                "warnings": facts.warnings(one),
                 "provenance": dict(facts.provenance(one.record)),
             }
             for one in found.cells
         ],
-        "commands": commands_of(found, profile),
+        "commands": commands_of(found, options),
     }
 
 
@@ -127,7 +132,7 @@ def _cell(one: Judged) -> dict[str, Any]:
         "answer": str(one.answer),
         "unfit": one.unfit,
         "limits": facts.limits_of(one),
-        "warnings": facts.warnings(record),
+        "warnings": facts.warnings(one),
         "percentiles": facts.percentiles(record),
         "histogram": _safe(_latencies(one)),
         "speed": facts.figures(record, facts.SPEED),

@@ -138,14 +138,8 @@ def provenance(record: ProfileRecord) -> list[tuple[str, str]]:
     return rows + ([("load while measured", load)] if load else [])
 
 
-def commands(record: ProfileRecord, subject: str, profile: str) -> list[str]:
-    """What makes this report again."""
-    made = [record.command] if record.command else []
-    return [*made, f"harness report {subject} --profile {profile} --format html --out report.html"]
-
-
-def warnings(record: ProfileRecord) -> list[str]:
-    return [f"{one.kind}: {one.message}" + (f"; {one.advice}" if one.advice else "") for one in record.warnings]
+def warnings(judged: Judged) -> list[str]:
+    return [f"{one.kind}: {one.message}" + (f"; {one.advice}" if one.advice else "") for one in judged.flags]
 
 
 def samples(record: ProfileRecord) -> tuple[float, ...]:

@@ -16,9 +16,9 @@ from harness.core.record import Advice, ProfileRecord
 from harness.results.area import NO_PRICES, Prices
 from harness.results.baselines import Baseline, baselines_of
 from harness.results.columns import column, entries_from_record, figure_column
-from harness.results.drift import drift_of
 from harness.results.figure import Absent, Entry, Figure
 from harness.results.filters import Filter, record_fits, row_fits
+from harness.results.flags import flags_of
 from harness.results.grouping import GROUP, Place, grouped
 from harness.results.pareto import Coordinate, front, ranks
 from harness.results.row import Row as Row
@@ -90,7 +90,7 @@ def row_key(record: ProfileRecord) -> Hashable:
     made, cell = record.checkpoint, record.cell
     settings = canonical_json([made.encoder_options, made.decoder_options, made.recipe, made.initial_weights])
     trained = (made.regime, made.seed, made.label_fraction, settings)
-    return (record.profile_sha256, cell.model, trained, cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads)
+    return (record.profile_sha256, cell.model, trained, cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads, cell.shape)
 
 
 def _group(place: Place, records: Sequence[ProfileRecord], *, sort: str, axes: tuple[str, ...], view: View) -> Group:
@@ -133,16 +133,11 @@ def _runs(records: Iterable[ProfileRecord]) -> list[list[ProfileRecord]]:
 def _row(runs: Sequence[ProfileRecord], eager: ProfileRecord | None, baselines: Sequence[Baseline], prices: Prices) -> Row:
     record = runs[-1]
     entries = entries_from_record(record, eager, prices)
-    flags = list(record.warnings)
-    miou = entries["miou"]
-    if baselines and isinstance(miou, Figure) and miou.value <= baselines[0].miou:
-        best = baselines[0]
-        flags.append(Advice(kind="under baseline", message=f"mIoU is not above {best.name} ({best.miou:.3f})", advice="its speed means nothing"))
+    flags = list(flags_of(runs, baselines))
     if eager is not None and eager.environment.fingerprint != record.environment.fingerprint:
         advice = "profile both again"
         flags.append(Advice(kind="mixed versions", message="its speed-up is against a record with other versions or settings", advice=advice))
-    moved = drift_of(runs)
-    return Row(record, entries, (*flags, moved) if moved else tuple(flags))
+    return Row(record, entries, tuple(flags))
 
 
 def _with_front(rows: Sequence[Row], axes: tuple[str, ...]) -> list[Row]:

@@ -17,7 +17,7 @@ from harness.core.leftovers import marked, sweep
 from harness.core.measurement import Missing
 from harness.core.record import ProfileRecord
 from harness.core.registry import DATASETS
-from harness.profiling.data import bundle_facts, sha256_of_bundle
+from harness.profiling.data import bundle_facts, dataset_of, sha256_of_bundle
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
@@ -51,8 +51,17 @@ def foreign_subject(
     spec = DATASETS.load(data) if data else None
     wishes = Wishes(shapes_from(shape), layout, _numbers("--mean", mean), _numbers("--std", std), profile.input.tile, spec)
     found = foreign(path, wishes)
-    size = {"batch": found.batch or profile.input.batch, "tile": found.tile or profile.input.tile}
+    wanted = profile.input
+    _require_batch(path, found.batch, wanted.batches or (wanted.batch,) if wanted.batches or wanted.batch != 1 else ())
+    size = {"batch": found.batch or wanted.batch, "batches": () if found.batch else wanted.batches, "tile": found.tile or wanted.tile}
     return found.artifact, profile.model_copy(update={"input": profile.input.model_copy(update=size)})
+
+
+def _require_batch(path: Path, own: int | None, asked: Sequence[int]) -> None:
+    """Raises ConfigError where the file, or `--shape`, settles the batch and others are asked for; `asked` () stands for a profile that leaves it open."""
+    others = [str(batch) for batch in asked if batch != own]
+    if own and others:
+        raise ConfigError(f"{path.name} runs at batch {own}, asked for {', '.join(others)}", "leave --batches and the profile's input.batch out")
 
 
 def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
@@ -112,7 +121,7 @@ def profile_cells(
                 sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
                 job = job_of(plan, sized, threads, dataset, folder, _cell_folder(work, plan, batch))
                 job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why})
-                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, dataset, sha256_of_bundle(bundle_facts(job)))
+                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, _version(job), sha256_of_bundle(bundle_facts(job)))
                 if key in known:
                     path, record, is_new = *known[key], False
                 else:
@@ -176,9 +185,17 @@ def _known_records(out: Path) -> dict[Any, tuple[Path, ProfileRecord]]:
     }
 
 
-def _scored_on(record: ProfileRecord) -> tuple[str | None, str | None]:
-    """The data set, and the sha256 of the bundle that its tiles came in."""
-    return record.data.name if record.data else None, sha256_of_bundle(record.detail)
+def _version(job: Job) -> tuple[str, str] | None:
+    """The data set that a cell is scored on, and its version."""
+    if job.dataset is None:
+        return None
+    spec = dataset_of(job)
+    return spec.name, spec.version
+
+
+def _scored_on(record: ProfileRecord) -> tuple[tuple[str, str] | None, str | None]:
+    """The data set and its version, and the sha256 of the bundle that its tiles came in."""
+    return (record.data.name, record.data.version) if record.data else None, sha256_of_bundle(record.detail)
 
 
 def _reference_outputs(

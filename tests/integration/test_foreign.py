@@ -96,6 +96,14 @@ def test_without_a_data_set_what_needs_one_is_missing_with_the_reason(profiled, 
         assert outcomes[name]["reason"]
 
 
+def test_inputs_of_another_shape_are_another_cell(profiled, tmp_path):
+    path = models.segmenter(tmp_path / "m.onnx", side="s")
+    square, _ = profiled(path, "--shape", "image=1x4x32x32", "--reuse")
+    wide, _ = profiled(path, "--shape", "image=1x4x32x64", "--reuse")
+    assert wide["new"]
+    assert (square["cell"]["shape"], wide["cell"]["shape"]) == ("image 4x32x32", "image 4x32x64")
+
+
 def test_a_classifier_with_two_inputs_of_a_fixed_batch(profiled, tmp_path):
     record, outcomes = profiled(models.classifier(tmp_path / "m.onnx"))
     assert record["task"] == "classification"
@@ -202,6 +210,7 @@ def test_a_size_in_a_program_that_is_more_than_arithmetic_is_refused(tmp_path):
         ({"side": 64}, ("--std", "0"), 2, "none may be 0"),
         ({"side": 64}, ("--mean", "1,2"), 2, "takes 4 bands"),
         ({}, ("--data", "mars_craters"), 4, "bands"),
+        ({"batch": 3, "side": 64}, ("--batches", "1,3"), 2, "runs at batch 3, asked for 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from harness.core.artifact import artifact_from_checkpoint
 from harness.core.deployment import PROBES, DeploymentProfile, Runtime, Sampling
-from harness.core.errors import DataError, MeasurementError
+from harness.core.errors import MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.registry import DATASETS
 from harness.profiling.job import Job
@@ -210,10 +210,9 @@ def test_without_isolation_the_same_is_measured(subject, data, tmp_path):
     assert done.measured("miou").detail["tiles"] == 4
 
 
-def test_a_split_smaller_than_a_batch_is_an_error_before_anything_runs(subject, data, tmp_path):
+def test_a_split_smaller_than_a_batch_is_a_failed_row(subject, data, tmp_path):
     one = job(subject, data, tmp_path / "w", input={"batch": 500})
-    with pytest.raises(DataError, match="12 tiles"):
-        record(one)
+    assert "has 12 tiles" in record(one).outcome("latency").reason
 
 
 def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subject, data, tmp_path):

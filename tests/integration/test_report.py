@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from harness.cli.main import run
+from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, Checkpoint, DataUse
+from harness.core.files import sha256_of_file, write_value
 from harness.core.measurement import Missing
 from harness.core.record import Advice
 from harness.results.readiness import unfit
@@ -85,14 +87,7 @@ def test_what_was_not_measured_is_unknown_with_the_way_to_measure_it(tmp_path, c
 
 
 def test_a_subject_stands_for_its_records_the_newest_of_each_cell_and_the_ready_one_leads(tmp_path, capsys):
-    from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE
-    from harness.core.files import sha256_of_file, write_value
-
-    home = tmp_path / "model"
-    home.mkdir()
-    (home / WEIGHTS_FILE).write_bytes(b"0")
-    made = checkpoint(weights_sha256=sha256_of_file(home / WEIGHTS_FILE))
-    write_value(home / CHECKPOINT_FILE, made)
+    home, made = trained(tmp_path)
     yaml_profile(tmp_path, budget=budget(0.03))
     for backend, created, p50 in (("torch_eager", "2026-11-21T10:00:00+00:00", 0.05), ("onnxruntime", "2026-11-20T10:00:00+00:00", 0.09)):
         write_record(tmp_path / "records", record(made=made, backend=backend, created=created, measured=outcomes(p50=p50)))
@@ -102,6 +97,71 @@ def test_a_subject_stands_for_its_records_the_newest_of_each_cell_and_the_ready_
     said = json.loads(capsys.readouterr().out)
     assert said["answer"] == "READY"
     assert [(cell["title"].split()[0], cell["answer"]) for cell in said["cells"]] == [("onnxruntime", "READY"), ("torch_eager", "NOT READY")]
+
+
+def trained(folder: Path) -> tuple[Path, Checkpoint]:
+    home = folder / "model"
+    home.mkdir()
+    (home / WEIGHTS_FILE).write_bytes(b"0")
+    made = checkpoint(weights_sha256=sha256_of_file(home / WEIGHTS_FILE))
+    write_value(home / CHECKPOINT_FILE, made)
+    return home, made
+
+
+def answered(capsys, home: Path, folder: Path, *more: str) -> dict:
+    report(home, folder, "--records", str(folder / "records"), "--json", *more)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_fast_machine_does_not_answer_for_a_slow_one(tmp_path, capsys):
+    home, made = trained(tmp_path)
+    yaml_profile(tmp_path, budget=budget(0.03))
+    for machine, p50 in (("board", 0.5), ("server", 0.001)):
+        write_record(tmp_path / "records", record(made=made, machine=machine, measured=outcomes(p50=p50)))
+    assert report(home, tmp_path, "--records", str(tmp_path / "records")) == 2
+    assert "records of several machines answer: board, server" in capsys.readouterr().err
+    assert answered(capsys, home, tmp_path, "--machine", "board")["answer"] == "NOT READY"
+    assert "--machine server" in answered(capsys, home, tmp_path, "--machine", "server")["commands"][-1]
+
+
+def test_a_newer_run_replaces_one_under_an_earlier_text_of_the_profile(tmp_path, capsys):
+    home, made = trained(tmp_path)
+    yaml_profile(tmp_path, budget=budget(0.03))
+    for day, purpose, p50 in (("20", "earlier", 0.001), ("21", "later", 0.5)):
+        fields = {"created": f"2026-11-{day}T10:00:00+00:00", "profile": profile("board", purpose=purpose)}
+        write_record(tmp_path / "records", record(made=made, measured=outcomes(p50=p50), **fields))
+    said = answered(capsys, home, tmp_path)
+    assert (said["answer"], len(said["cells"])) == ("NOT READY", 1)
+    assert any("moved between runs" in line for line in said["cells"][0]["warnings"])
+
+
+def test_a_score_on_other_data_answers_only_where_it_is_asked_for(tmp_path, capsys):
+    home, made = trained(tmp_path)
+    yaml_profile(tmp_path, budget=budget(0.1))
+    for day, name, score in (("20", "bluemarble_ice", 0.3), ("21", "synthetic", 0.99)):
+        fields = {"created": f"2026-11-{day}T10:00:00+00:00", "data": DataUse(name=name, version="1.0")}
+        write_record(tmp_path / "records", record(made=made, measured=outcomes(score=score), **fields))
+    said = answered(capsys, home, tmp_path)
+    assert [(cell["answer"], cell["unfit"]) for cell in said["cells"]] == [
+        ("NOT READY", ""),
+        ("UNKNOWN", "scored on synthetic, not on bluemarble_ice, which it was trained on; --data chooses another"),
+    ]
+    assert answered(capsys, home, tmp_path, "--data", "synthetic")["answer"] == "READY"
+
+
+def test_a_model_that_loses_to_a_predictor_without_training_says_so(tmp_path, capsys):
+    home, made = trained(tmp_path)
+    yaml_profile(tmp_path, budget=budget(0.1))
+    write_record(tmp_path / "records", record(made=made, measured=(latency(0.01), miou(0.7, baselines={"threshold": 0.9}))))
+    said = answered(capsys, home, tmp_path)
+    assert said["answer"] == "READY"
+    assert said["cells"][0]["warnings"] == ["under baseline: mIoU is not above threshold (0.900); its speed means nothing"]
+
+
+def test_the_command_for_a_record_asks_for_no_profile_by_name(tmp_path, capsys):
+    path = write_record(tmp_path / "records", record(profile=profile("winner")))
+    assert run(["report", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["commands"][-1] == f"harness report {path} --out report.html"
 
 
 def test_a_model_without_records_is_unknown_and_told_what_to_type(tmp_path, capsys):

@@ -155,6 +155,11 @@ def test_a_limit_is_judged_by_the_interval():
     assert status((0.05,) * 95 + (0.2,) * 5) is Status.UNKNOWN
 
 
+def test_a_figure_without_an_interval_is_not_said_to_have_one():
+    verdict = _judge_limit(Limit(quantity="artifact_size", max=10), Measurement(quantity="artifact_size", samples=(9.0,)))
+    assert (verdict.status, verdict.why) == (Status.PASS, "the figure, which has no interval, is within the limit")
+
+
 def test_too_few_samples_or_no_measurement_is_unknown_never_pass():
     assert status((0.01,) * 71) is Status.UNKNOWN
     missing = Missing(quantity="latency", why="failed", reason="timed out")
