@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
         from harness.results import render_check
         from harness.results.check_result import object_of
 
+        who = _who() if accept else ""
         settings = read_profile(profile)
         named = backends.split(",") if backends else None
         command = shlex.join(["harness", *sys.argv[1:]])
@@ -65,7 +66,7 @@ def register(app: typer.Typer) -> None:
         if markdown:
             remark(f"{write_atomic(markdown, render_check.markdown(checks))}")
         if accept:
-            _accept(checks, baselines, reason)
+            _accept(checks, baselines, who, reason)
             return
         _exit(checks, strict)
 
@@ -77,25 +78,34 @@ def _exit(checks: list[Checked], strict: bool) -> None:
 
 
 def _with_records(after, wanted, settings, baselines, **given) -> list[Checked]:  # type: ignore[no-untyped-def]
-    from harness.gate import accepted_for, check_against_record
+    from harness.gate import accepted_for, check_against_record, plan_like
     from harness.results.store import read_record
 
     if wanted == "accepted":
-        return [check_against_record(plan, accepted_for(baselines, plan, settings), settings, **given) for plan in after]
-    old = read_record(Path(wanted))
-    fitting = [plan for plan in after if plan.backend == old.cell.backend] or after[:1]
-    return [check_against_record(fitting[0], old, settings, **given)]
+        pairs = [(plan, accepted_for(baselines, plan, settings)) for plan in after]
+    else:
+        old = read_record(Path(wanted))
+        pairs = [(plan_like(after, old), old)]
+    return [check_against_record(plan, old, settings, **given) for plan, old in pairs]
 
 
-def _accept(checks: list[Checked], baselines: Path, reason: str) -> None:
+def _who() -> str:
     import getpass
     import os
 
+    try:
+        return os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user that has no name
+        return f"uid {os.getuid()}"
+
+
+def _accept(checks: list[Checked], baselines: Path, who: str, reason: str) -> None:
     from harness.results.accepted import accept
     from harness.support.clock import utc_now
 
-    who = os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN") or getpass.getuser()
-    for one in checks:
-        if one.record is None:
-            raise ConfigError(f"{one.subject}: nothing was measured, so there is nothing to accept", "harness check SUBJECT --against BASELINE")
-        remark(f"accepted: {accept(baselines, one.record, who=who, when=utc_now(), why=reason, outcome=str(one.outcome))}")
+    measured = [(one, one.record) for one in checks if one.record is not None]
+    if len(measured) < len(checks):
+        named = ", ".join(one.subject for one in checks if one.record is None)
+        raise ConfigError(f"{named}: nothing was measured, so nothing is accepted", "harness check SUBJECT --against BASELINE")
+    for one, record in measured:
+        remark(f"accepted: {accept(baselines, record, who=who, when=utc_now(), why=reason, outcome=str(one.outcome))}")

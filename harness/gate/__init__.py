@@ -13,14 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, MeasurementError
 from harness.core.leftovers import marked
 from harness.core.measurement import Missing
 from harness.core.record import ProfileRecord
 from harness.gate.bench import NO_REFERENCE, Bench, Effort
-from harness.gate.judging import compare, judged_runs, tolerances_of
+from harness.gate.judging import compare, judged_against_record, tolerances_of
+from harness.profiling.data import bundle_facts, dataset_of, sha256_of_bundle
 from harness.profiling.environment import available_cores, environment
+from harness.profiling.job import Job
 from harness.profiling.plan import CellPlan, job_of, plan_cells
 from harness.profiling.run import cell_of, record_of
 from harness.results import regression
@@ -29,7 +32,10 @@ from harness.results.check_result import Checked
 from harness.stages import Progress, data_of, foreign_subject, profile_cells
 from harness.support.clock import wall_clock
 
-__all__ = ["Effort", "accepted_for", "check_against_artifact", "check_against_record", "check_side_by_side", "plans_of"]
+__all__ = ["Effort", "accepted_for", "check_against_artifact", "check_against_record", "check_side_by_side", "plan_like", "plans_of"]
+
+#: Fields of a cell that say how it ran; where one differs, its figures do.
+WAY = ("backend", "format", "precision", "device", "batch", "tile", "threads")
 
 
 def plans_of(
@@ -119,9 +125,10 @@ def check_against_record(
     command: str = "",
     progress: Progress = lambda done, total, what: None,
 ) -> Checked:
-    """Measure the candidate alone and compare with a stored record of the same machine and profile; else nothing is measured."""
+    """Measure the candidate alone and compare with a stored record of the same machine, profile, data and way to run; else nothing is measured."""
     begin = wall_clock()
-    here = environment(profile.runtime.threads or available_cores())
+    job = _job_like(old, after, profile, data_of(after.artifact, data, root))
+    here = environment(job.threads)
     tolerances = tolerances_of(profile)
     nothing = Checked(
         subject=after.label,
@@ -132,7 +139,7 @@ def check_against_record(
         fingerprint=here.fingerprint,
         changes=(),
     )
-    reason = _not_comparable(old, here.fingerprint, profile, after)
+    reason = _not_comparable(old, here.fingerprint, profile, job, after.artifact)
     if reason:
         changes = [regression.unknown(name, one, f"not comparable: {reason}") for name, one in tolerances.items()]
         return dataclasses.replace(nothing, changes=tuple(changes))
@@ -144,11 +151,14 @@ def check_against_record(
             out, records = Path(folder), []  # type: Path, list[ProfileRecord]
             for run in range(2):
                 progress(2 * attempt + run, 4, after.label)
-                records += [_whole(record) for _, record, _ in profile_cells([after], profile, out=out, data=data, root=root, command=command)]
-            return records
+                found = [record for _, record, _ in profile_cells([after], profile, out=out, data=data, root=root, command=command)]
+                records += [_whole(record) for record in found if record.cell.batch == old.cell.batch]
+        if len(records) < 2:
+            raise MeasurementError(f"{after.label}: the record is of batch {old.cell.batch}, and a run ended before it", "harness profile shows why")
+        return records
 
     wanted = {name: one for name, one in tolerances.items() if profile.regression or not isinstance(old.outcome(name), Missing)}
-    changes = [regression.judged_twice(taken, functools.partial(judged_runs, name, one, old)) for name, one in wanted.items()]
+    changes = [judged_against_record(name, one, old, taken) for name, one in wanted.items()]
     return dataclasses.replace(nothing, changes=tuple(changes), seconds=wall_clock() - begin, record=taken(0)[0])
 
 
@@ -159,14 +169,46 @@ def accepted_for(folder: Path, plan: CellPlan, profile: DeploymentProfile) -> Pr
     return accepted_record(folder, environment(threads).machine, cell_of(job, plan.artifact).subject, profile.name)
 
 
-def _not_comparable(old: ProfileRecord, fingerprint: str, profile: DeploymentProfile, plan: CellPlan) -> str:
+def plan_like(plans: Sequence[CellPlan], old: ProfileRecord) -> CellPlan:
+    """The plan of the record's runtime, format and precision; the first where none is, which then doesn't compare. Raises ConfigError for several."""
+    cell = old.cell
+    fitting = [plan for plan in plans if (plan.backend, plan.artifact.format, plan.artifact.precision) == (cell.backend, cell.format, cell.precision)]
+    if len(fitting) > 1:
+        raise ConfigError(
+            f"the record ran {cell.format} {cell.precision} on {cell.backend}, and {len(fitting)} artifacts would", f"harness check {fitting[-1].folder}"
+        )
+    return fitting[0] if fitting else plans[0]
+
+
+def _job_like(old: ProfileRecord, plan: CellPlan, profile: DeploymentProfile, data: tuple[str | None, Path | None]) -> Job:
+    """What the candidate would run: of a profile with several batches, the record's."""
+    batch = old.cell.batch if old.cell.batch in profile.input.batches else profile.input.batch
+    sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
+    return job_of(plan, sized, profile.runtime.threads or available_cores(), *data, Path(), no_reference=NO_REFERENCE)
+
+
+def _not_comparable(old: ProfileRecord, fingerprint: str, profile: DeploymentProfile, job: Job, artifact: Artifact) -> str:
+    """Why a run of the job would not compare with the record, "" where it would."""
     if old.environment.fingerprint != fingerprint:
         return f"the record is of another machine or other versions ({old.environment.machine}, {old.environment.fingerprint[:8]}; here {fingerprint[:8]})"
     if old.profile_sha256 != profile.sha256:
         return f"the record was made under another profile ({old.profile.name}, {old.profile_sha256[:8]}; now {profile.name}, {profile.sha256[:8]})"
-    if old.cell.backend != plan.backend:
-        return f"the record ran on {old.cell.backend}, the candidate on {plan.backend}"
-    return ""
+    cell = cell_of(job, artifact)
+    differing = [(name, before, now) for name in WAY if (before := getattr(old.cell, name)) != (now := getattr(cell, name))]
+    if differing:
+        before, now = (", ".join(f"{one[0]} {one[side]}" for one in differing) for side in (1, 2))
+        return f"the record ran with {before}, the candidate would with {now}"
+    spec = dataset_of(job) if job.dataset else None
+    ours = DataUse(name=spec.name, version=spec.version, tile=artifact.checkpoint.dataset.tile) if spec else None
+    was, is_now = (_tiles_of(use, spec.tile if spec else None, sha256_of_bundle(facts)) for use, facts in ((old.data, old.detail), (ours, bundle_facts(job))))
+    return "" if was == is_now else f"the record is of {was}, the candidate would be of {is_now}"
+
+
+def _tiles_of(use: DataUse | None, usual: int | None, bundle: str | None) -> str:
+    """The tiles in words; `usual`: the data set's own size of a tile, in px."""
+    if use is None:
+        return "random numbers"
+    return f"{use.name} {use.version} in tiles of {use.tile or usual} px" + (f" from bundle {bundle[:8]}" if bundle else "")
 
 
 def _whole(record: ProfileRecord) -> ProfileRecord:

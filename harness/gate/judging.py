@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import MeasurementError
 from harness.core.measurement import Interval, Missing
 from harness.core.record import ProfileRecord
+from harness.core.registry import PROBES
 from harness.core.tolerance import USUAL, Tolerance, tolerance_from
 from harness.gate.bench import Bench, decisions_of
 from harness.profiling.decisions import Decisions
@@ -77,8 +80,8 @@ def _seen_apart(name: str, tolerance: Tolerance, old: ProfileRecord, runs: list[
     if before is None or len(taken) < len(runs):
         raise MeasurementError(f"{name} was measured in one run and not in another")
     pooled = taken[0] if len(taken) == 1 else taken[0].model_copy(update={"samples": tuple(value for one in taken for value in one.samples)})
-    if name in EXACT:
-        return regression.seen_in_counts(name, before.value, pooled.value, tolerance)
+    if name in EXACT or name in _scores():
+        return _seen_counted(name, before.value, pooled.value, [one.value for one in taken], tolerance)
     each: list[tuple[float, Interval | None]] = [(one.value, one.interval(0.5, 0.975)) for one in (before, pooled)]
     seen = regression.seen_in_intervals(name, each[0], each[1], tolerance)
     middles = [one.value for one in taken]
@@ -86,12 +89,48 @@ def _seen_apart(name: str, tolerance: Tolerance, old: ProfileRecord, runs: list[
     return Seen(seen.before, seen.after, seen.worse, seen.low, seen.high, max(seen.detectable, apart), repeats=len(runs))
 
 
-def judged_runs(name: str, tolerance: Tolerance, old: ProfileRecord, runs: list[ProfileRecord]) -> Change:
-    """The change between a stored record and fresh runs; INCONCLUSIVE where one of them lacks the figure."""
-    reason = next((one.reason for record in (old, *runs) if isinstance(one := record.outcome(name), Missing)), "")
+def _seen_counted(name: str, before: float, after: float, each: list[float], tolerance: Tolerance) -> Seen:
+    """A figure that equal runs give again; where they don't, as a device that adds in another order may, it is known as far as they agree."""
+    ends = [regression.worsening(name, before, value, tolerance) for value in each]
+    worse = regression.worsening(name, before, after, tolerance)
+    return Seen(before, after, worse, min(ends), max(ends), max(ends) - min(ends), repeats=len(each))
+
+
+def judged_against_record(name: str, tolerance: Tolerance, old: ProfileRecord, taken: Callable[[int], list[ProfileRecord]]) -> Change:
+    """The change between a stored record and fresh runs on the same data (`taken` gives those of attempt 0, then 1).
+
+    What is counted, or scored on the same tiles, comes out the same again, so that it is not measured again. INCONCLUSIVE where a run
+    lacks the figure or scored another number of tiles.
+    """
+    missing = old.outcome(name)
+    if isinstance(missing, Missing):
+        return regression.unknown(name, tolerance, missing.reason)
+    judge = functools.partial(_judged_runs, name, tolerance, old)
+    return judge(taken(0)) if name in EXACT or name in _scores() else regression.judged_twice(taken, judge)
+
+
+def _judged_runs(name: str, tolerance: Tolerance, old: ProfileRecord, runs: list[ProfileRecord]) -> Change:
+    reason = next((one.reason for record in runs if isinstance(one := record.outcome(name), Missing)), "")
     if reason:
         return regression.unknown(name, tolerance, reason)
-    return regression.judged(name, tolerance, _seen_apart(name, tolerance, old, runs))
+    if name not in _scores():
+        return regression.judged(name, tolerance, _seen_apart(name, tolerance, old, runs))
+    before, after = tiles_scored(old), tiles_scored(runs[0])
+    if before != after:
+        return regression.unknown(name, tolerance, f"not comparable: the record scored {before} tiles, this run {after}")
+    change = regression.judged(name, tolerance, _seen_apart(name, tolerance, old, runs))
+    return change if change.detectable else dataclasses.replace(change, why=f"{change.why}; exact on these {after} tiles, which says nothing of others")
+
+
+def tiles_scored(record: ProfileRecord) -> int | None:
+    """How many tiles the scores of a record are of; None where it has none."""
+    scores = [one for name in sorted(_scores()) if (one := record.measured(name))]
+    return next((one.detail["tiles"] for one in scores if "tiles" in one.detail), None)
+
+
+def _scores() -> frozenset[str]:
+    """Quantities that are computed from what the model decides on the tiles: no clock and no noise in them."""
+    return frozenset(name for probe in ("accuracy", "parity") for name in PROBES.load(probe).quantities)
 
 
 def _judged_rounds(tolerance: Tolerance, rounds: list[Round]) -> Change:

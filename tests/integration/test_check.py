@@ -1,21 +1,32 @@
 """`harness check` on the fake runtime: the timing comes from a made-up busy machine, everything else is real."""
 
+import dataclasses
+import getpass
 import json
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from harness import gate
+from harness.cli.check import _accept
 from harness.cli.main import run
 from harness.core.artifact import read_subject
 from harness.core.deployment import DeploymentProfile
+from harness.core.errors import ConfigError
 from harness.core.registry import DATASETS
+from harness.gate import plan_like
 from harness.profiling import paired
 from harness.profiling.job import Job
+from harness.profiling.plan import CellPlan
 from harness.profiling.rounds import time_rounds
 from harness.profiling.run import write_examples
-from tests.builders import fake_checkpoint
+from harness.results.check_result import Checked
+from harness.stages import profile_cells
+from tests.builders import fake_checkpoint, record
 from tests.machine_model import BusyMachine
 
 pytest_plugins = ["pytester"]
@@ -160,6 +171,132 @@ def test_a_record_of_another_machine_or_profile_is_not_compared(home, machine, t
         outcome, changes = found(capsys)
         assert outcome == "INCONCLUSIVE"
         assert all("not comparable: the record" in change["why"] and said in change["why"] for change in changes.values())
+
+
+@pytest.fixture
+def kept(home, machine, tmp_path, monkeypatch) -> tuple[Path, Path, list[int]]:
+    """A profile that asks for what has no noise in it, the record of `old` under it, and how often something was profiled since."""
+    settings, folder = tmp_path / "exact.yaml", tmp_path / "baselines"
+    tolerances = {"artifact_size": "1%", "miou": 0.005, "pixel_accuracy": 0.005}
+    settings.write_text(yaml.safe_dump({**PROFILE, "name": "exact", "probes": ["size", "accuracy"], "regression": tolerances}))
+    told = ["--profile", str(settings), "--root", str(home / "data"), "--baselines", str(folder), "--accept", "--reason", "first"]
+    assert run(["check", str(home / "old"), "--against", str(home / "old"), *told]) == 0
+    runs: list[int] = []
+
+    def counted(*given, **named):
+        runs.append(1)
+        return profile_cells(*given, **named)
+
+    monkeypatch.setattr(gate, "profile_cells", counted)
+    return settings, next(folder.glob("*/*.json")), runs
+
+
+def against_changed(home: Path, kept: tuple[Path, Path, list[int]], capsys, change, *more: str) -> tuple[int, str, dict[str, dict]]:
+    """Check `same` against the kept record after `change` was made to its content."""
+    settings, path, _ = kept
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    code = run(["check", str(home / "same"), "--against-record", str(path), "--profile", str(settings), "--root", str(home / "data"), "--json", *more])
+    return code, *found(capsys)
+
+
+def score(content: dict, name: str) -> dict:
+    return next(one for one in content["outcomes"] if one["quantity"] == name)
+
+
+def test_scores_on_the_same_tiles_are_compared_exactly_and_not_measured_again(home, kept, capsys):
+    code, outcome, changes = against_changed(home, kept, capsys, lambda content: None, "--strict")
+    assert (code, outcome, len(kept[2])) == (0, "PASS", 2)
+    assert changes["miou"]["worse"] == changes["miou"]["low"] == changes["miou"]["high"] == changes["miou"]["detectable"] == 0
+    assert "exact on these 4 tiles" in changes["miou"]["why"]
+    assert "tiles" not in changes["artifact_size"]["why"]
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [(0.004, "PASS"), (0.006, "FAIL"), (0.258, "FAIL"), (-0.1, "PASS")])
+def test_an_miou_that_fell_on_the_same_tiles_by_more_than_allowed_fails(home, kept, capsys, lost, outcome):
+    def raised(content: dict) -> None:
+        miou = score(content, "miou")
+        miou["samples"] = [miou["samples"][0] + lost]
+
+    code, _, changes = against_changed(home, kept, capsys, raised)
+    assert (changes["miou"]["outcome"], code) == (outcome, int(outcome == "FAIL"))
+    assert changes["miou"]["worse"] == pytest.approx(lost)
+    assert len(kept[2]) == 2
+
+
+def test_scores_of_another_number_of_tiles_do_not_compare(home, kept, capsys):
+    _, outcome, changes = against_changed(home, kept, capsys, lambda content: [one["detail"].update(tiles=3) for one in content["outcomes"] if "bounds" in one])
+    assert outcome == changes["miou"]["outcome"] == "INCONCLUSIVE"
+    assert changes["miou"]["why"] == "not comparable: the record scored 3 tiles, this run 4"
+    assert changes["artifact_size"]["outcome"] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("place", "field", "value", "said"),
+    [
+        ("cell", "precision", "int8-static", "the record ran with precision int8-static, the candidate would with precision fp32"),
+        ("cell", "format", "onnx", "format onnx"),
+        ("cell", "batch", 4, "batch 4"),
+        ("cell", "tile", 128, "tile 128"),
+        ("data", "name", "mars_craters", "the record is of mars_craters"),
+        ("data", "version", "0", "the record is of synthetic 0"),
+        ("data", "tile", 32, "in tiles of 32 px"),
+        ("detail", "bundle", {"sha256": "0123456789"}, "from bundle 01234567"),
+    ],
+)
+def test_a_record_of_other_tiles_or_of_another_way_to_run_is_not_compared(home, kept, capsys, place, field, value, said):
+    code, outcome, changes = against_changed(home, kept, capsys, lambda content: content[place].update({field: value}))
+    assert (code, outcome, kept[2]) == (0, "INCONCLUSIVE", [])
+    assert all(change["why"].startswith("not comparable: the record") and said in change["why"] for change in changes.values())
+
+
+def test_the_candidate_is_the_artifact_that_ran_as_the_record_did():
+    def plan(form: str, precision: str, folder: str = "x") -> CellPlan:
+        return CellPlan(Path(folder), SimpleNamespace(format=form, precision=precision), "onnxruntime")  # type: ignore[arg-type]
+
+    plans = [plan("onnx", "fp32"), plan("onnx", "int8-static")]
+    assert plan_like(plans, record(backend="onnxruntime", precision="int8-static")) is plans[1]
+    assert plan_like(plans, record(backend="onnxruntime", precision="fp16")) is plans[0]
+    with pytest.raises(ConfigError, match="2 artifacts") as caught:
+        plan_like([*plans, plan("onnx", "fp32", "other")], record(backend="onnxruntime"))
+    assert caught.value.hint == "harness check other"
+
+
+def test_of_a_sweep_only_the_batch_of_the_record_is_compared(home, machine, tmp_path, capsys):
+    settings = tmp_path / "sweep.yaml"
+    settings.write_text(
+        yaml.safe_dump({**PROFILE, "name": "sweep", "input": {"batches": [1, 2]}, "regression": {"miou": 0.005}, "probes": ["latency", "accuracy"]})
+    )
+    told = ["--profile", str(settings), "--root", str(home / "data")]
+    assert run(["profile", str(home / "old"), "--backends", "fake", "--out", str(tmp_path / "records"), *told]) == 0
+    path = next(path for path in (tmp_path / "records").glob("*/*/*.json") if json.loads(path.read_text())["cell"]["batch"] == 2)
+    capsys.readouterr()
+    accepted = ["--accept", "--reason", "batch 2", "--baselines", str(tmp_path / "baselines")]
+    assert run(["check", str(home / "same"), "--against-record", str(path), "--json", *told, *accepted]) == 0
+    outcome, _ = found(capsys)
+    assert outcome == "PASS"
+    assert json.loads(next((tmp_path / "baselines").glob("*/*.json")).read_text())["cell"]["batch"] == 2
+
+
+def test_who_has_no_name_is_named_by_number(home, machine, tmp_path, monkeypatch):
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    for name in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
+        monkeypatch.delenv(name, raising=False)
+    assert against(home, "old", "--accept", "--reason", "first", "--baselines", str(tmp_path)) == 0
+    assert json.loads((tmp_path / "log.jsonl").read_text())["who"] == "uid 1234"
+
+
+def test_nothing_is_accepted_where_one_cell_was_not_measured(tmp_path):
+    checked = Checked("one", "old", "side by side", "ci", "lab-1", "f0", (), record=record())
+    with pytest.raises(ConfigError, match="two: nothing was measured"):
+        _accept([checked, dataclasses.replace(checked, subject="two", record=None)], tmp_path, "me", "why")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("more", [(), ("--against", "x", "--against-record", "y")])
