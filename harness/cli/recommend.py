@@ -46,13 +46,13 @@ def register(app: typer.Typer) -> None:
         limits = [_asked(name, text) for name, text in given.items() if text is not None]
         filters = [*where, *([f"machine={machine}"] if machine else [])]
         found = read_records(records)
+        for problem in found.problems:
+            remark(f"not read: {problem.reason}")
         table = table_from_records(found, view=View(where=tuple(map(filter_from_text, filters))))
         if not table.groups:
             raise ConfigError(f"no record of {len(found.records)} in {records} fits {' and '.join(filters) or 'a table'}", "harness records list")
         answers = [choose(group, limits, best) for group in table.groups]
         result([object_of(answer) for answer in answers], json, [line for answer in answers for line in [*lines_of(answer), ""]][:-1])
-        for problem in found.problems:
-            remark(f"not read: {problem.reason}")
         if not any(answer.best for answer in answers):
             raise typer.Exit(NONE_FITS)
         chosen = next(answer.best for answer in answers if answer.best)
@@ -72,10 +72,10 @@ _QUANTITIES = {
 
 
 def _asked(name: str, text: str) -> Asked:
-    from harness.results.amounts import amount
+    from harness.results.amounts import limit_from
     from harness.results.recommend import Asked
     from harness.results.render_recommendation import column_of
 
     quantity, statistic = _QUANTITIES[name]
-    value = amount(text, column_of(quantity).dimension)
+    value = limit_from(f"--{name}", text, column_of(quantity).dimension)
     return Asked(f"--{name} {text}", quantity, statistic, **{name[:3]: value})

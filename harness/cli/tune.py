@@ -11,6 +11,7 @@ from harness.cli.output import next_command, progress, remark, result
 from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from harness.results.units import Dimension
     from harness.tuning.result import Tuned
     from harness.tuning.stage import Asked
 
@@ -44,14 +45,11 @@ def register(app: typer.Typer) -> None:
 
         Exit code 1 where nothing fits, 124 where the budget was too short to tell.
         """
-        from harness.results.amounts import amount
         from harness.tuning.choice import Limits
         from harness.tuning.render import lines_of
         from harness.tuning.stage import tune as search
 
-        limits = Limits(
-            drop=max_miou_drop, memory=amount(max_memory, "bytes") if max_memory else None, latency=amount(max_latency, "time") if max_latency else None
-        )
+        limits = Limits(drop=max_miou_drop, memory=_limit("--max-memory", max_memory, "bytes"), latency=_limit("--max-latency", max_latency, "time"))
         asked = _asked(
             goal=goal,
             limits=limits,
@@ -103,6 +101,12 @@ def _numbers(flag: str, text: str | None) -> tuple[int, ...]:
     if len(numbers) != len(words) or 0 in numbers:
         raise ConfigError(f"{flag} is whole numbers of at least 1 with commas, got {text!r}", f"{flag} 1,2")
     return numbers
+
+
+def _limit(flag: str, text: str | None, dimension: Dimension) -> float | None:
+    from harness.results.amounts import limit_from
+
+    return None if text is None else limit_from(flag, text, dimension)
 
 
 def _seconds(text: str) -> float:

@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import ConfigError
 from harness.core.record import ProfileRecord
 from harness.results import render_csv, render_json, render_markdown
-from harness.results.amounts import amount
+from harness.results.amounts import amount, limit_from
 from harness.results.columns import chosen_columns
 from harness.results.filters import filter_from_text
 from harness.results.grouping import SEVERAL, group_keys
@@ -38,7 +38,15 @@ def where(*texts: str) -> View:
         ("2GiB", "bytes", 2 * 1024**3),
         ("60%", "score", 0.6),
         (".6", "score", 0.6),
-        ("0.05", "time", 0.05),
+        ("0", "time", 0.0),
+        ("2MJ", "energy", 2e6),
+        ("2mJ", "energy", 2e-3),
+        ("3 KWH", "energy", 3 * 3.6e6),
+        ("1MWh", "energy", 3.6e9),
+        ("5m", "count", 5e6),
+        ("80MS", "time", 0.08),
+        ("-0.01", "change", -0.01),
+        ("100%", "share", 1.0),
         ("1e-3s", "time", 0.001),
         ("20 GFLOP", "flop", 2e10),
         ("5Mpx/s", "rate", 5e6),
@@ -46,6 +54,34 @@ def where(*texts: str) -> View:
 )
 def test_an_amount_is_in_base_units(text: str, dimension: Dimension, value: float) -> None:
     assert amount(text, dimension) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "said"),
+    [
+        ("50", "time", "'50' has no unit (try: 50ms, or another of s, ms, us, min, h, d)"),
+        ("0.05", "time", "has no unit"),
+        ("600", "bytes", "try: 600MB, or"),
+        ("2", "energy", "try: 2J, or"),
+        ("20", "flop", "try: 20GFLOP, or"),
+        ("2mWh", "energy", "'mWh' is not one of the units"),
+        ("60", "score", "'60' is not between 0 and 1 (try: 0.6 or 60%)"),
+        ("101%", "share", "is not between 0 and 1"),
+        ("-0.1", "score", "is not between 0 and 1"),
+        ("2", "change", "is not between -1 and 1"),
+    ],
+)
+def test_an_amount_that_is_likely_misread_is_an_error_with_an_example(text: str, dimension: Dimension, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        amount(text, dimension)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("flag", "text"), [("--max-latency", "-5ms"), ("--max-latency", "0"), ("--min-throughput", "-1px/s")])
+def test_a_limit_is_above_zero(flag: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag} is a limit above 0, got '{text}'"):
+        limit_from(flag, text, "rate" if "throughput" in flag else "time")
+    assert limit_from("--min-miou", "0", "score") == 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +112,7 @@ ROWS = (
         (["model=UNET*"], ["unet+linear", "unet+unet"]),
         (["model=unet+unet|unet+linear"], ["unet+linear", "unet+unet"]),
         (["batch>1"], ["unet+unet"]),
-        (["batch=1|8", "batch<=8", "latency<0.035"], ["unet+unet"]),
+        (["batch=1|8", "batch<=8", "latency<0.035s"], ["unet+unet"]),
         (["data=bluemarble_ice", "machine==lab-1", "batch=8"], ["unet+unet"]),
         (["data=elsewhere"], []),
         (["machine!=lab-1"], []),
