@@ -77,6 +77,13 @@ def misses_of(limits: Limits, *, drop: float | None, memory: float | None, laten
     return found
 
 
+def unmeasured(limits: Limits, memory: float | None) -> str:
+    """Why a candidate that ran can't be said to meet the limits, "" where it can."""
+    if limits.memory is None or memory is not None:
+        return ""
+    return f"its memory could not be measured, and at most {limits.memory / 1e6:.0f} MB are allowed"
+
+
 def doubts_of(limits: Limits, seen: Assessed) -> list[str]:
     """Limits that the measured value meets while its interval reaches beyond."""
     found = []

@@ -15,7 +15,7 @@ from harness.stages import Progress
 from harness.support.clock import wall_clock
 from harness.tuning.assessing import Assessed, Setting
 from harness.tuning.candidates import Candidate, Wanted, cell_label, variants_of
-from harness.tuning.choice import CLOSE, Entry, Limits, against, leader_of, misses_of, simplest, tied
+from harness.tuning.choice import CLOSE, Entry, Limits, against, leader_of, misses_of, simplest, tied, unmeasured
 from harness.tuning.heats import HEAT_SECONDS, Heat, groups, run_heat
 from harness.tuning.journal import Journal
 from harness.tuning.race import Round, is_slower, ratio
@@ -115,9 +115,9 @@ class Search:
             self._say(f"confirming {winner.candidate.label}")
             seen = winner.confirmed = self.scoring.assess(winner.candidate)
             misses = misses_of(self.limits, drop=seen.drop, memory=seen.memory, latency=seen.latency)
-            if not (seen.failed or misses):
+            winner.failed, winner.misses = seen.failed or unmeasured(self.limits, seen.memory), misses
+            if not (winner.failed or misses):
                 return Choice(winner, best, equal, why)
-            winner.failed, winner.misses = seen.failed, misses
         return Choice(fastest=best)
 
     @property
@@ -166,6 +166,8 @@ class Search:
         costs = sorted(one[entry.key] for one in self.rounds if entry.key in one)
         entry.seconds = costs[len(costs) // 2] * entry.candidate.batch if costs else None
         entry.misses = misses_of(self.limits, drop=None, memory=entry.memory, latency=entry.seconds)
+        if entry.has_raced:
+            entry.failed = entry.failed or unmeasured(self.limits, entry.memory)
 
     def _is_near(self, entry: Entry) -> bool:
         """Whether another option could bring it to the front, or below the limit of memory."""

@@ -106,6 +106,13 @@ def test_where_nothing_fits_the_nearest_misses_are_said_and_no_profile_is_writte
     assert not out.exists()
 
 
+def test_a_candidate_whose_memory_could_not_be_measured_does_not_win_within_a_limit(home, fake, tmp_path, capsys, monkeypatch):
+    real = search.run_heat
+    monkeypatch.setattr(search, "run_heat", lambda *given, **named: real(*given, **named).model_copy(update={"memory": {}}))
+    assert run(command(home, tmp_path / "best.yaml", "--max-memory", "1GB")) == 1
+    assert "its memory could not be measured, and at most 1000 MB are allowed" in capsys.readouterr().out
+
+
 def test_what_a_budget_leaves_out_is_said(home, fake, tmp_path, capsys):
     out = tmp_path / "best.yaml"
     assert run(command(home, out, "--budget", "0.001s", "--json")) == 124
@@ -125,6 +132,9 @@ def test_what_a_budget_leaves_out_is_said(home, fake, tmp_path, capsys):
         (("--runtimes", "fakes"), "unknown backend"),
         (("--split", "all"), "--split"),
         (("--max-memory", "lots"), "is not an amount"),
+        (("--max-memory", ""), "is not an amount"),
+        (("--max-latency", "50"), "'50' has no unit"),
+        (("--max-latency=-5ms",), "--max-latency is a limit above 0"),
         (("--out", "best"), "a profile is a .yaml file"),
     ],
 )

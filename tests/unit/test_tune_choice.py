@@ -8,7 +8,7 @@ from harness.core.artifact import Artifact
 from harness.profiling.plan import CellPlan
 from harness.tuning.assessing import Assessed
 from harness.tuning.candidates import Candidate
-from harness.tuning.choice import Entry, Limits, against, doubts_of, leader_of, misses_of, simplest, tied
+from harness.tuning.choice import Entry, Limits, against, doubts_of, leader_of, misses_of, simplest, tied, unmeasured
 from tests.builders import checkpoint
 
 START = "start"
@@ -39,6 +39,11 @@ def test_each_limit_is_judged_by_the_value_and_says_how_far_off_it_is():
     assert found[0].words == "loses 1.00 mIoU points, at most 0.5 allowed"
     assert misses_of(limits, drop=None, memory=None, latency=None) == []
     assert misses_of(Limits(drop=0.0), drop=0.002, memory=None, latency=None)[0].ratio == pytest.approx(2.0, rel=1e-3)
+
+
+def test_a_memory_that_nobody_measured_does_not_meet_a_limit():
+    assert "could not be measured, and at most 1000 MB" in unmeasured(Limits(drop=0.0, memory=1e9), None)
+    assert unmeasured(Limits(drop=0.0, memory=1e9), 2e9) == unmeasured(Limits(drop=0.0), None) == ""
 
 
 def test_an_interval_beyond_a_limit_is_a_doubt():
