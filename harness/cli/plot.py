@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from harness.cli.output import result
+from harness.cli.output import remark, result
 from harness.cli.profile import RECORDS
+from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from harness.results.table import Group
@@ -46,7 +47,12 @@ def register(app: typer.Typer) -> None:
         from harness.results.table import View, table_from_records
 
         stem = out or Path(kind.value)
-        table = table_from_records(read_records(records), view=View(where=tuple(map(filter_from_text, where))))
+        found = read_records(records)
+        for problem in found.problems:
+            remark(f"not read: {problem.reason}")
+        table = table_from_records(found, view=View(where=tuple(map(filter_from_text, where))))
+        if not table.groups:
+            raise ConfigError(f"no record of {len(found.records)} in {records} fits {' and '.join(where) or 'a picture'}", "harness records list")
         try:
             from harness.results.plot import draw
 
