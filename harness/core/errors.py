@@ -33,8 +33,12 @@ class UnknownNameError(ConfigError):
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
         said = f"did you mean {' or '.join(repr(match) for match in near)}?" if near else f"known: {', '.join(known)}"
-        super().__init__(f"unknown {kind} {name!r}; {said}", f"harness list {kind}s")
+        super().__init__(f"unknown {kind} {name!r}; {said}", f"harness list {_plural(kind)}")
         self.near = near
+
+
+def _plural(kind: str) -> str:
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
 class UnavailableError(HarnessError):

@@ -75,7 +75,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 def cannot_write(path: Path, error: OSError) -> HarnessError:
     """The error for a path that can't be written, with the system's reason."""
-    return HarnessError(f"cannot write {path}: {error.strerror or error}", "choose another folder with --out, or free some space")
+    return HarnessError(f"cannot write {path}: {error.strerror or error}", "choose another folder, or free some space")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from harness.cli.list_ import Listed
 from harness.core.deployment import DeploymentProfile, Limit, read_profile
 from harness.core.errors import ConfigError, DataError, HarnessError, UnavailableError, UnknownNameError
 from harness.core.files import atomic_folder, canonical_json, read_value, read_yaml, write_atomic
@@ -18,6 +19,13 @@ def test_an_unknown_name_is_answered_with_near_matches():
     with pytest.raises(UnknownNameError, match="torch_eager") as caught:
         BACKENDS.load("torch_eagre")
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["quantity", "encoder", "profile", "recipe"])
+def test_the_hint_of_an_unknown_name_is_a_command_that_exists(kind):
+    verb, _, listed = UnknownNameError(kind, "x", ["y"]).hint.rpartition(" ")
+    assert verb == "harness list"
+    assert Listed(listed).value == listed
 
 
 def test_names_are_listed_without_importing_a_framework():
