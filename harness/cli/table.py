@@ -50,23 +50,23 @@ def register(app: typer.Typer) -> None:
         """Accuracy against compute: one row per model, runtime and precision, with intervals and the Pareto front."""
         from harness.results.store import collector_paused
 
+        axes = _front_from(front)
         chosen = Format.JSON if json else form
         most = TERMINAL_ROWS if rows is None and chosen is Format.TERMINAL else rows
         view = view_from(columns=columns, where=where, group=group, prices=(price_per_hour, grid_intensity), rows=most)
         with collector_paused():
-            _write(records, view, orders=(sort, front), form=chosen, out=out)
+            _write(records, view, orders=(sort, axes), form=chosen, out=out)
         next_command("harness plot", records=records)
 
 
-def _write(folder: Path, view: View, *, orders: tuple[str, str], form: Format, out: Path | None) -> None:
+def _write(folder: Path, view: View, *, orders: tuple[str, tuple[str, ...]], form: Format, out: Path | None) -> None:
     """`orders`: the column to sort by, and those of the front."""
     from harness.core.files import write_atomic
-    from harness.results.columns import chosen_columns
     from harness.results.store import read_records
     from harness.results.table import table_from_records
 
     found = read_records(folder)
-    drawn = table_from_records(found, sort=orders[0], axes=chosen_columns(orders[1]), view=view)
+    drawn = table_from_records(found, sort=orders[0], axes=orders[1], view=view)
     if view.where and found.records and not drawn.groups:
         remark(f"none of {len(found.records)} records fits {' and '.join(item.text for item in view.where)}")
     if out is not None:
@@ -77,6 +77,16 @@ def _write(folder: Path, view: View, *, orders: tuple[str, str], form: Format, o
         print(_text(drawn, form), end="")
     for problem in found.problems if form in (Format.CSV, Format.JSON, Format.LATEX) else ():  # the others show them
         remark(f"not read: {problem.reason}")
+
+
+def _front_from(text: str) -> tuple[str, ...]:
+    """The quantities of the front. Raises ConfigError for fewer than two, of which there is no tradeoff."""
+    from harness.results.columns import chosen_columns
+
+    axes = chosen_columns(text)
+    if len(axes) < 2:
+        raise ConfigError(f"a front is of two quantities or more, got {text!r}", "--front miou,latency")
+    return axes
 
 
 def view_from(*, columns: str, where: list[str], group: str, prices: tuple[float | None, float | None], rows: int | None) -> View:

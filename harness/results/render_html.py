@@ -11,7 +11,7 @@ import hashlib
 import html
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -26,7 +26,8 @@ from harness.results.units import unit_for
 
 SCRIPTS = ("math.js", "chart.js", "page.js")
 _TEXTS = ("machine", "data", "profile", "model", "regime", "runtime", "format", "device", "precision", "batch", "tile", "threads")
-#: Columns that the page's table shows first; the reader can choose others.
+#: Columns that the page's table shows first, of text and of figures; the reader can choose other figures.
+_FACTS = ("model", "regime", "runtime", "precision", "device", "batch")
 _USUAL = (
     "miou",
     "latency",
@@ -69,12 +70,27 @@ def _content(table: Table) -> dict[str, Any]:
     rows = [row for group in table.groups for row in group.rows]
     columns = [column for column in COLUMNS if column.dimension != "text" and any(isinstance(row.entries[column.key], Figure) for row in rows)]
     chosen = next((group.columns for group in table.groups if group.columns), ())
-    names = _names(rows)
+    names, known = _names(rows), [column.key for column in columns]
+    first = next(iter(table.groups), None)
     return {
         "columns": [_column(column, rows) for column in columns],
-        "usual": [column.key for column in columns if column.key in (chosen or _USUAL)],
+        "usual": [key for key in chosen or _USUAL if key in known],
+        "facts": _facts(chosen) if chosen else _FACTS,
+        "sort": first.sort if first else "",
+        "axes": _axes(first.axes if first else (), known),
         "rows": [{**_row(row, columns), **names[row.record.id]} for row in rows],
     }
+
+
+def _facts(chosen: Iterable[str]) -> list[str]:
+    """The chosen columns of text that the page has; a row is chosen by its model, so that this is always among them."""
+    facts = [key for key in chosen if key in _TEXTS]
+    return facts if "model" in facts else ["model", *facts]
+
+
+def _axes(front: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The scatter's axes, up then across: the first two of the front, and where nobody has such a figure another one."""
+    return [next((key for key in (axis, *known) if key in known), "") for axis in (*front, "miou", "latency")[:2]]
 
 
 def _names(rows: Iterable[Row]) -> dict[str, dict[str, str]]:

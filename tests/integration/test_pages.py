@@ -40,7 +40,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = [write_record(folder / "records", one) for one in records]
     assert run(["table", "--records", str(folder / "records"), "--format", "html", "--out", str(folder / "explorer.html")]) == 0
     assert run(["report", str(paths[1]), "--out", str(folder / "report.html")]) == 1
-    return {name: folder / f"{name}.html" for name in ("explorer", "report")}
+    chosen = ["--columns", "rank,runtime,model,threads,latency", "--sort", "latency", "--front", "artifact_size,latency"]
+    assert run(["table", "--records", str(folder / "records"), "--format", "html", "--out", str(folder / "chosen.html"), *chosen]) == 0
+    return {name: folder / f"{name}.html" for name in ("explorer", "report", "chosen")}
 
 
 @pytest.mark.parametrize("width", [375, 1280])
@@ -91,6 +93,15 @@ def test_the_explorer_works_by_keyboard(browser: Page, pages: dict[str, Path]) -
     browser.run("document.querySelector('#head button').focus()")
     browser.press("Enter", "\r")
     assert browser.run("document.querySelectorAll('#head [aria-sort]').length") == 1
+    assert browser.problems == []
+
+
+def test_the_page_opens_as_the_command_asked(browser: Page, pages: dict[str, Path]) -> None:
+    browser.problems.clear()
+    browser.open(pages["chosen"], width=1280)
+    assert browser.run("[...document.querySelectorAll('#head th')].map((cell) => cell.textContent)") == ["runtime", "model", "threads", "latency p50 (ms) ▲"]
+    assert browser.run("[...document.querySelectorAll('#body tr')].map((row) => row.firstChild.textContent)")[0] == "onnxruntime"
+    assert browser.run("[document.getElementById('x').value, document.getElementById('y').value]") == ["latency", "artifact_size"]
     assert browser.problems == []
 
 

@@ -55,6 +55,41 @@ def test_validate_names_every_bad_file(records, capsys):
     assert len(json.loads(said(capsys, "records", "validate", records, "--json", code=4).out)["bad"]) == 2
 
 
+@pytest.mark.parametrize("front", ["", "miou", "miou,miou"])
+def test_a_front_is_of_two_quantities(records, capsys, front):
+    assert "a front is of two quantities or more" in said(capsys, "table", "--records", records, "--front", front, code=2).err
+
+
+def test_a_plot_of_nothing_is_an_error_and_files_that_can_not_be_read_are_named(records, tmp_path, capsys):
+    (records / "half.json").write_text("{")
+    found = said(capsys, "plot", "--records", records, "--where", "runtime=nope", "--out", tmp_path / "x", code=2)
+    assert "no record of 3 in" in found.err
+    assert "fits runtime=nope" in found.err
+    assert "not read: " in found.err
+    assert "half.json" in found.err
+    assert not list(tmp_path.glob("x*"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        (("--max-latency", "50"), "'50' has no unit"),
+        (("--max-latency=-5ms",), "--max-latency is a limit above 0, got '-5ms'"),
+        (("--min-miou", "60"), "try: 0.6 or 60%"),
+        (("--max-energy", "2"), "'2' has no unit"),
+    ],
+)
+def test_a_limit_that_is_likely_misread_is_refused(records, capsys, limit, says):
+    assert says in said(capsys, "recommend", "--records", records, *limit, code=2).err
+
+
+def test_records_do_not_go_into_a_file(records, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    found = said(capsys, "records", "import", records, "--into", tmp_path / "file", code=4).err
+    assert "cannot write" in found
+    assert "--out" not in found
+
+
 def test_import_and_export(records, tmp_path, capsys):
     pytest.importorskip("pandas")
     into = tmp_path / "all"

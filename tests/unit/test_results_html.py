@@ -132,6 +132,19 @@ def test_chosen_columns_are_those_that_the_page_shows_first() -> None:
     assert content(page(record(), columns=("artifact_size", "model")))["usual"] == ["artifact_size"]
 
 
+def test_the_page_opens_with_the_sort_the_front_and_the_columns_of_the_command() -> None:
+    usual = content(page(record()))
+    assert (usual["sort"], usual["axes"], usual["facts"]) == ("miou", ["miou", "latency"], ["model", "regime", "runtime", "precision", "device", "batch"])
+    view = View(columns=("rank", "runtime", "latency", "threads", "miou", "energy"))
+    found = content(render(table_from_records(Records((record(),)), sort="latency", axes=("artifact_size", "peak_host_memory", "miou"), view=view)))
+    assert (found["sort"], found["axes"]) == ("latency", ["artifact_size", "peak_host_memory"])
+    assert (found["facts"], found["usual"]) == (["model", "runtime", "threads"], ["latency", "miou"])
+
+
+def test_an_axis_without_a_figure_gives_way_to_one_that_has_some() -> None:
+    assert content(page(record(measured=[failed("latency", "killed"), miou(0.5)])))["axes"] == ["miou", "miou"]
+
+
 def test_no_records_is_a_page_too() -> None:
     assert content(render(Table(())))["rows"] == []
 

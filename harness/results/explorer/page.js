@@ -5,7 +5,8 @@ const DATA = JSON.parse(document.getElementById("content").textContent);
 const COLUMN = Object.fromEntries(DATA.columns.map((column) => [column.key, column]));
 const PLACE = ["machine", "data", "profile"];
 const FILTERS = ["runtime", "device", "precision"];
-const FACTS = ["model", "regime", "runtime", "precision", "device", "batch"];
+const TEXTS = ["model", "regime", "runtime", "precision", "device", "batch", "tile", "threads", "format"];
+const FACTS = DATA.facts;
 const PAGE = 200;
 const byId = (id) => document.getElementById(id);
 let state = {};
@@ -31,12 +32,12 @@ function readState() {
     rows = rows.filter((row) => row[key] === next[key]);
   }
   for (const key of FILTERS) next[key] = first(key, valuesOf(rows, key), "");
-  next.x = first("x", figures, figures.includes("latency") ? "latency" : figures[0]);
-  next.y = first("y", figures, figures.includes("miou") ? "miou" : figures[0]);
+  next.x = first("x", figures, DATA.axes[1]);
+  next.y = first("y", figures, DATA.axes[0]);
   next.logx = asked.has("logx") ? asked.get("logx") === "1" : isLogByNature(next.x);
   next.logy = asked.has("logy") ? asked.get("logy") === "1" : isLogByNature(next.y);
-  const sort = asked.get("sort") || "miou";
-  next.sort = [...FACTS, ...figures].includes(sort.replace(/^-/, "")) ? sort : "model";
+  const sort = asked.get("sort") || DATA.sort;
+  next.sort = [...PLACE, ...TEXTS, ...figures].includes(sort.replace(/^-/, "")) ? sort : "model";
   next.columns = asked.has("columns") ? asked.get("columns").split(",").filter((key) => figures.includes(key)) : DATA.usual;
   return next;
 }
@@ -200,7 +201,7 @@ function drawDetails(row) {
     byId("details").replaceChildren(element("p", {}, "Point at a mark, or choose a row, to see its record."));
     return;
   }
-  const facts = [["record", row.id], ["created", row.created], ...[...PLACE, ...FACTS, "tile", "threads", "format"].map((key) => [key, row[key]])];
+  const facts = [["record", row.id], ["created", row.created], ...[...PLACE, ...TEXTS].map((key) => [key, row[key]])];
   const figures = DATA.columns.map((column) => [column.label, said(row.figures[column.key], column)]);
   const list = [...facts, ...figures].flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]);
   const flags = row.flags.map((flag) => element("p", { class: "flagged" }, flag));
