@@ -35,7 +35,7 @@ from harness.support.clock import wall_clock
 __all__ = ["Effort", "accepted_for", "check_against_artifact", "check_against_record", "check_side_by_side", "plan_like", "plans_of"]
 
 #: Fields of a cell that say how it ran; where one differs, its figures do.
-WAY = ("backend", "format", "precision", "device", "batch", "tile", "threads")
+WAY = ("backend", "format", "precision", "device", "batch", "tile", "threads", "shape")
 
 
 def plans_of(
