@@ -100,12 +100,16 @@ def _who() -> str:
 
 
 def _accept(checks: list[Checked], baselines: Path, who: str, reason: str) -> None:
-    from harness.results.accepted import accept
+    from harness.results.accepted import accept, baseline_path
     from harness.support.clock import utc_now
 
     measured = [(one, one.record) for one in checks if one.record is not None]
     if len(measured) < len(checks):
         named = ", ".join(one.subject for one in checks if one.record is None)
         raise ConfigError(f"{named}: nothing was measured, so nothing is accepted", "harness check SUBJECT --against BASELINE")
+    places = [baseline_path(baselines, record.environment.machine, record.cell.subject, record.profile.name) for _, record in measured]
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice:
+        raise ConfigError(f"{places.count(twice)} of the cells would be the one baseline {twice}", "name one artifact folder")
     for one, record in measured:
         remark(f"accepted: {accept(baselines, record, who=who, when=utc_now(), why=reason, outcome=str(one.outcome))}")

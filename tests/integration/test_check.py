@@ -292,10 +292,12 @@ def test_who_has_no_name_is_named_by_number(home, machine, tmp_path, monkeypatch
     assert json.loads((tmp_path / "log.jsonl").read_text())["who"] == "uid 1234"
 
 
-def test_nothing_is_accepted_where_one_cell_was_not_measured(tmp_path):
+def test_nothing_is_accepted_where_a_cell_was_not_measured_or_two_are_one_baseline(tmp_path):
     checked = Checked("one", "old", "side by side", "ci", "lab-1", "f0", (), record=record())
     with pytest.raises(ConfigError, match="two: nothing was measured"):
         _accept([checked, dataclasses.replace(checked, subject="two", record=None)], tmp_path, "me", "why")
+    with pytest.raises(ConfigError, match="2 of the cells would be the one baseline"):
+        _accept([checked, checked], tmp_path, "me", "why")
     assert not list(tmp_path.iterdir())
 
 
