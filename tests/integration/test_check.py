@@ -4,6 +4,7 @@ import dataclasses
 import getpass
 import json
 import os
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,14 +174,22 @@ def test_a_record_of_another_machine_or_profile_is_not_compared(home, machine, t
         assert all("not comparable: the record" in change["why"] and said in change["why"] for change in changes.values())
 
 
-@pytest.fixture
-def kept(home, machine, tmp_path, monkeypatch) -> tuple[Path, Path, list[int]]:
-    """A profile that asks for what has no noise in it, the record of `old` under it, and how often something was profiled since."""
-    settings, folder = tmp_path / "exact.yaml", tmp_path / "baselines"
+@pytest.fixture(scope="module")
+def exact(home) -> tuple[Path, Path]:
+    """A profile that asks for what has no noise in it, and the record of `old` under it."""
+    settings, folder = home / "exact.yaml", home / "exact-baselines"
     tolerances = {"artifact_size": "1%", "miou": 0.005, "pixel_accuracy": 0.005}
     settings.write_text(yaml.safe_dump({**PROFILE, "name": "exact", "probes": ["size", "accuracy"], "regression": tolerances}))
     told = ["--profile", str(settings), "--root", str(home / "data"), "--baselines", str(folder), "--accept", "--reason", "first"]
     assert run(["check", str(home / "old"), "--against", str(home / "old"), *told]) == 0
+    return settings, next(folder.glob("*/*.json"))
+
+
+@pytest.fixture
+def kept(exact, tmp_path, monkeypatch) -> tuple[Path, Path, list[int]]:
+    """The profile, a copy of its record to change, and how often something was profiled since."""
+    settings, path = exact[0], tmp_path / "record.json"
+    shutil.copy(exact[1], path)
     runs: list[int] = []
 
     def counted(*given, **named):
@@ -188,7 +197,7 @@ def kept(home, machine, tmp_path, monkeypatch) -> tuple[Path, Path, list[int]]:
         return profile_cells(*given, **named)
 
     monkeypatch.setattr(gate, "profile_cells", counted)
-    return settings, next(folder.glob("*/*.json")), runs
+    return settings, path, runs
 
 
 def against_changed(home: Path, kept: tuple[Path, Path, list[int]], capsys, change, *more: str) -> tuple[int, str, dict[str, dict]]:
