@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from harness.core.errors import MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
 from harness.core.registry import METRICS
 from harness.support.confusion import confusion, miou
-from harness.support.layout import gives_class_indices
+from harness.support.layout import gives_class_indices, require_finite
 
 QUANTITIES = ("miou", "miou_per_image", "pixel_accuracy", "macro_f1", "boundary_iou", "calibration_error")
 NO_CONFIDENCE = "the model gives class indices, so how sure it is can't be known"
@@ -30,8 +29,7 @@ class Accuracy:
         scored = {name: np.zeros((classes, classes), np.int64) for name in baselines}
         tiles = 0
         for tile, logits in subject.predictions():
-            if not np.isfinite(logits).all():
-                raise MeasurementError(f"the logits of tile {tile.name} hold NaN or infinity", "train with a lower --lr, or export in a higher --precision")
+            require_finite(logits, tile.name)
             for metric in metrics:
                 metric.update(logits, tile.mask, tile.region)
             for name, predict in baselines.items():

@@ -48,7 +48,8 @@ def normalized(images: np.ndarray, artifact: Artifact) -> np.ndarray:
 def logits_from(outputs: Sequence[np.ndarray], artifact: Artifact, side: tuple[int, int]) -> np.ndarray:
     """Logits (B, K, H, W) of an input of `side` (H, W) among the outputs: the first one that is a map of that size.
 
-    Class indices (B, H, W) become one-hot. Raises MeasurementError naming the shapes where no output is such a map.
+    Class indices (B, H, W) become one-hot. Raises MeasurementError naming the shapes where no output is such a map, and the values where
+    a map (B, H, W) holds anything but indices of classes.
     """
     classes = artifact.checkpoint.num_classes
     if not artifact.checkpoint.is_foreign:
@@ -59,9 +60,24 @@ def logits_from(outputs: Sequence[np.ndarray], artifact: Artifact, side: tuple[i
         if output.ndim == 4 and output.shape[1:] == (*side, classes):
             return np.ascontiguousarray(np.moveaxis(output, -1, 1))
         if output.ndim == 3 and output.shape[1:] == side:
-            return np.moveaxis(np.eye(classes, dtype=np.float32)[output.astype(np.int64).clip(0, classes - 1)], -1, 1)
+            return _one_hot(output, classes)
     shapes = ", ".join("x".join(map(str, output.shape)) for output in outputs)
     raise MeasurementError(f"no output is a map of {classes} classes over {side[0]} x {side[1]} px; the model gives {shapes}", "omit --data")
+
+
+def _one_hot(indices: np.ndarray, classes: int) -> np.ndarray:
+    """Logits (B, classes, H, W) of indices (B, H, W), floats if they are whole. A probability per pixel is refused: its threshold is not ours to choose."""
+    low, high = float(indices.min()), float(indices.max())
+    if not (low >= 0 and high < classes and np.array_equal(indices, np.trunc(indices))):
+        said = f"an output of one {indices.dtype} per pixel holds {low:g} to {high:g}, where class indices are whole numbers from 0 to {classes - 1}"
+        raise MeasurementError(said, f"let the model give {classes} logits or the class index of each pixel, or omit --data")
+    return np.moveaxis(np.eye(classes, dtype=np.float32)[indices.astype(np.int64)], -1, 1)
+
+
+def require_finite(logits: np.ndarray, tile: str) -> None:
+    """Raises MeasurementError for NaN and infinity, of which argmax would make a class."""
+    if not np.isfinite(logits).all():
+        raise MeasurementError(f"the logits of tile {tile} hold NaN or infinity", "train with a lower --lr, or export in a higher --precision")
 
 
 def window_side(artifact: Artifact) -> int:
@@ -84,8 +100,19 @@ def image_side(batch: np.ndarray, artifact: Artifact) -> tuple[int, int]:
 
 
 def gives_class_indices(artifact: Artifact) -> bool:
-    """Whether the model decides by itself, so that its confidence can't be known."""
-    return bool(artifact.outputs) and artifact.outputs[0].dtype.startswith(("int", "uint"))
+    """Whether the model decides by itself, so that its confidence can't be known: what is scored is a map (B, H, W) of any type, or integers."""
+    return artifact.checkpoint.is_foreign and any(len(spec.shape) == 3 or spec.dtype.startswith(("int", "uint")) for spec in _maps(artifact)[:1])
+
+
+def _maps(artifact: Artifact) -> tuple[TensorSpec, ...]:
+    """The outputs that `logits_from` may take, as the file declares them; a side that it leaves open may be any."""
+    classes, side = artifact.checkpoint.num_classes, window_side(artifact)
+    shapes = ((classes, side, side), (side, side, classes), (side, side))
+    return tuple(spec for spec in artifact.outputs if any(_may_be(spec.shape[1:], shape) for shape in shapes))
+
+
+def _may_be(declared: tuple[int | str, ...], shape: tuple[int, ...]) -> bool:
+    return len(declared) == len(shape) and all(isinstance(own, str) or own == seen for own, seen in zip(declared, shape, strict=True))
 
 
 def random_input(spec: TensorSpec, batch: int, seed: int) -> np.ndarray:
