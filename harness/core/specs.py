@@ -112,7 +112,7 @@ class DecoderSpec:
 class Tile:
     """One sample: `image` float32 (C, H, W) in the sensor's own units, `mask` int64 (H, W) of class indices, where it lies.
 
-    `region` groups tiles that are not independent of each other (same scene, neighbors); intervals resample regions, not tiles.
+    `region` groups tiles that are not independent of each other (same scene, neighbors); intervals are over regions, not tiles.
     """
 
     __slots__ = ("bounds", "crs", "image", "mask", "name", "region")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import bootstrap, mean_over_present, named, ratio
+from harness.support.confusion import interval_over_regions, mean_over_present, named, ratio
 
 WIDTH = 0.02
 
@@ -39,7 +39,8 @@ class _Accumulator:
             return
         value = float(_mean(total))
         per_class = dict(named(self._classes, ratio(total[0].astype(np.float64), total[1])))
-        yield Measurement(quantity="boundary_iou", samples=(value,), bounds=bootstrap(regions, _mean), detail={"per_class": per_class, "width": WIDTH})
+        detail = {"per_class": per_class, "width": WIDTH}
+        yield Measurement(quantity="boundary_iou", samples=(value,), bounds=interval_over_regions(regions, _mean), detail=detail)
 
 
 def _mean(counts: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import bootstrap, ratio
+from harness.support.confusion import interval_over_regions, ratio
 
 BINS = 15
 
@@ -40,7 +40,8 @@ class _Accumulator:
         pixels, right, confidence = total
         rows = zip(pixels, right, confidence, strict=True)
         bins = [{"pixels": int(count), "accuracy": hit / count, "confidence": sure / count} for count, hit, sure in rows if count]
-        yield Measurement(quantity="calibration_error", samples=(float(_error(total)),), bounds=bootstrap(regions, _error), detail={"bins": bins})
+        bounds = interval_over_regions(regions, _error, is_share=False)  # it may be near 0 by chance, where the logit scale has no end
+        yield Measurement(quantity="calibration_error", samples=(float(_error(total)),), bounds=bounds, detail={"bins": bins})
 
 
 def _error(counts: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Mean intersection over union of the whole split, with an interval from resampling regions, and by region."""
+"""Mean intersection over union of the whole split, with an interval over regions, and by region."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import bootstrap_miou, confusion, iou_per_class, miou, named
+from harness.support.confusion import confusion, iou_per_class, miou, miou_interval, named
 
 #: Regions whose mIoU is kept, the worst first, so that a record's size does not grow with the split.
 MOST_REGIONS = 100
@@ -30,7 +30,7 @@ class _Accumulator:
             return
         detail = {"per_class": named(self._classes, iou_per_class(total)), "confusion": total.tolist(), "regions": len(regions)}
         detail["per_region"] = dict(itertools.islice(self._by_score(), MOST_REGIONS))
-        yield Measurement(quantity="miou", samples=(miou(total),), bounds=bootstrap_miou(regions), detail=detail)
+        yield Measurement(quantity="miou", samples=(miou(total),), bounds=miou_interval(regions), detail=detail)
 
     def _by_score(self) -> Iterator[tuple[str, float]]:
         """(region, its mIoU over the classes that occur in it), the worst first; regions without a labeled pixel are left out."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import bootstrap, confusion, miou
+from harness.support.confusion import confusion, interval_over_regions, miou
 
 
 class _Accumulator:
@@ -25,7 +25,7 @@ class _Accumulator:
             return
         regions = [self._by_region[name] for name in sorted(self._by_region)]
         total, images = np.sum(regions, axis=0)
-        bounds = bootstrap(regions, lambda sums: sums[..., 0] / sums[..., 1])
+        bounds = interval_over_regions(regions, lambda sums: sums[..., 0] / sums[..., 1])
         yield Measurement(quantity="miou_per_image", samples=(float(total / images),), bounds=bounds, detail={"images": int(images)})
 
 

@@ -1,4 +1,4 @@
-"""Pixel accuracy and macro F1 of the whole split, with intervals from resampling regions."""
+"""Pixel accuracy and macro F1 of the whole split, with intervals over regions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import bootstrap, confusion, f1_per_class, macro_f1, mean_over_present, named, pixel_accuracy
+from harness.support.confusion import confusion, f1_per_class, interval_over_regions, macro_f1, mean_over_present, named, pixel_accuracy
 
 
 class _Accumulator:
@@ -26,12 +26,12 @@ class _Accumulator:
         if not pixels:
             return
         yield Measurement(
-            quantity="pixel_accuracy", samples=(float(pixel_accuracy(total)),), bounds=bootstrap(regions, pixel_accuracy), detail={"pixels": pixels}
+            quantity="pixel_accuracy", samples=(float(pixel_accuracy(total)),), bounds=interval_over_regions(regions, pixel_accuracy), detail={"pixels": pixels}
         )
         yield Measurement(
             quantity="macro_f1",
             samples=(macro_f1(total),),
-            bounds=bootstrap(regions, lambda matrices: mean_over_present(f1_per_class(matrices))),
+            bounds=interval_over_regions(regions, lambda matrices: mean_over_present(f1_per_class(matrices))),
             detail={"per_class": dict(named(self._classes, f1_per_class(total)))},
         )
 

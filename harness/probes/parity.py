@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
 from harness.core.specs import Tile
-from harness.support.confusion import confusion, iou_per_class, miou, named
+from harness.support.confusion import confusion, drop_interval, interval_over_regions, iou_per_class, miou, named, ratio
+from harness.support.layout import require_finite
 from harness.support.pictures import write_comparison
 
 QUANTITIES = ("argmax_agreement", "miou_drop", "max_abs_error")
@@ -26,33 +28,42 @@ class Parity:
             return
         checkpoint = subject.artifact.checkpoint
         classes, ignore = len(checkpoint.classes), checkpoint.ignore_index
-        own, wanted = np.zeros((classes, classes), np.int64), np.zeros((classes, classes), np.int64)
+        pairs: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((2, classes, classes), np.int64))
+        pixels: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2, np.int64))
         agreed: list[float] = []
         tiles: list[str] = []
         largest = 0.0
         kept: list[tuple[float, int, Tile, np.ndarray, np.ndarray]] = []
         for index, (tile, logits) in enumerate(subject.predictions()):
             expected = np.load(reference / f"{index}.npy", allow_pickle=False)
+            for one in (logits, expected):
+                require_finite(one, tile.name)
             decided, target = logits.argmax(0), expected.argmax(0)
-            agreed.append(float((decided == target).mean()))
+            same = decided == target
+            agreed.append(float(same.mean()))
+            pixels[tile.region] += (same.sum(), same.size)
             if agreed[-1] < 1:
                 kept = sorted([*kept, (agreed[-1], index, tile, target, decided)], key=lambda entry: entry[:2])[:WORST]
             tiles.append(tile.name)
             largest = max(largest, float(np.abs(logits - expected).max()))
-            own += confusion(decided, tile.mask, classes, ignore)
-            wanted += confusion(target, tile.mask, classes, ignore)
+            pairs[tile.region] += np.stack([confusion(labels, tile.mask, classes, ignore) for labels in (target, decided)])
         worst: list[dict[str, object]] = [{"tile": tiles[index], "agreement": agreed[index]} for index in np.argsort(agreed, kind="stable")[:WORST]]
         for rank, (_, index, tile, target, decided) in enumerate(kept):
             picture = self._picture(subject, f"{rank + 1}-{index}", tile, target, decided)
             if picture:
                 worst[rank]["picture"] = picture
-        yield Measurement(quantity="argmax_agreement", samples=(float(np.mean(agreed)),), detail={"worst_tiles": worst, "tiles": len(tiles)})
+        shared = list(pixels.values())
+        agreement = (float(_share(np.sum(shared, axis=0))),)
+        detail = {"worst_tiles": worst, "tiles": len(tiles)}
+        yield Measurement(quantity="argmax_agreement", samples=agreement, bounds=interval_over_regions(shared, _share), detail=detail)
         yield Measurement(quantity="max_abs_error", samples=(largest,))
-        if not wanted.sum():
+        wanted, own = np.sum(list(pairs.values()), axis=0)
+        if not wanted.any():
             yield Missing(quantity="miou_drop", why="failed", reason="no labeled pixel in the split")
             return
         change = named(checkpoint.classes, iou_per_class(own) - iou_per_class(wanted))
-        yield Measurement(quantity="miou_drop", samples=(miou(wanted) - miou(own),), detail={"iou_change": change})
+        bounds = drop_interval(list(pairs.values()))
+        yield Measurement(quantity="miou_drop", samples=(miou(wanted) - miou(own),), bounds=bounds, detail={"iou_change": change})
 
     def _picture(self, subject: Subject, name: str, tile: Tile, target: np.ndarray, decided: np.ndarray) -> str:
         """The file's name below the record's folder of tiles, "" where pillow is not installed."""
@@ -61,6 +72,11 @@ class Parity:
             return write_comparison(subject.pictures / f"{name}.png", np.asarray(tile.image), np.asarray(tile.mask), target, decided, colors).name
         except ModuleNotFoundError:
             return ""
+
+
+def _share(counts: np.ndarray) -> np.ndarray:
+    """The first (...) of two counts (..., 2) as a share of the second."""
+    return ratio(counts[..., 0].astype(np.float64), counts[..., 1])
 
 
 PROBE = Parity()

@@ -12,15 +12,16 @@ import numpy as np
 from harness.core.errors import MeasurementError
 from harness.core.measurement import Interval
 from harness.core.specs import Tile
-from harness.support.confusion import bootstrap, confusion, iou_per_class, mean_over_present, miou
+from harness.support.confusion import confusion, drop_interval, miou
+from harness.support.layout import require_finite
 from harness.support.scenes import parts_of
 
 
 class Decisions(NamedTuple):
     """mIoU of the baseline and the candidate, by how much the candidate's is lower, and the share of pixels on which both agree.
 
-    The interval of the drop resamples regions, both models at once: what makes a region hard is shared and cancels. None for fewer than
-    3 regions.
+    The interval of the drop is over regions, both models at once: what makes a region hard is shared and cancels. None for fewer than
+    3 regions with a labeled pixel.
     """
 
     before: float
@@ -32,12 +33,12 @@ class Decisions(NamedTuple):
 
 
 def compare_decisions(tiles: Iterable[Tile], before: Path, after: Path, classes: int, ignore_index: int | None) -> Decisions:
-    """Compare folders of logits `<number>.npy`, (classes, H, W) per part of a tile. Raises MeasurementError where one lacks a part."""
+    """Compare folders of logits `<number>.npy`, (classes, H, W) per part of a tile. Raises MeasurementError where one lacks a part or holds NaN."""
     counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((2, classes, classes), np.int64))
     agreed = total = 0
     parts = (part for tile in tiles for part in parts_of(tile))
     for number, part in enumerate(parts):
-        old, new = (_decided(folder / f"{number}.npy") for folder in (before, after))
+        old, new = (_decided(folder / f"{number}.npy", part.name) for folder in (before, after))
         if old.shape != new.shape:
             raise MeasurementError(f"tile {part.name}: the baseline gives a map of {old.shape}, the candidate {new.shape}", "compare models of the same input")
         counts[part.region] += np.stack([confusion(decided, part.mask, classes, ignore_index) for decided in (old, new)])
@@ -46,18 +47,13 @@ def compare_decisions(tiles: Iterable[Tile], before: Path, after: Path, classes:
     if not whole.sum():
         raise MeasurementError("no labeled pixel in the split, so mIoU can't be compared")
     old_miou, new_miou = miou(whole[0]), miou(whole[1])
-    return Decisions(old_miou, new_miou, old_miou - new_miou, bootstrap(list(counts.values()), drop_of), agreed / total, len(counts))
+    return Decisions(old_miou, new_miou, old_miou - new_miou, drop_interval(list(counts.values())), agreed / total, len(counts))
 
 
-def _decided(file: Path) -> np.ndarray:
+def _decided(file: Path, tile: str) -> np.ndarray:
     if not file.is_file():
         raise MeasurementError(f"{file.name} of the logits is missing: the model failed on a tile", "harness profile shows why")
-    decided: np.ndarray = np.load(file, allow_pickle=False).argmax(0)
+    logits = np.load(file, allow_pickle=False)
+    require_finite(logits, tile)
+    decided: np.ndarray = logits.argmax(0)
     return decided
-
-
-def drop_of(matrices: np.ndarray) -> np.ndarray:
-    """By how much mIoU is lower (draws,) in the second of two confusion matrices (draws, 2, classes, classes)."""
-    scores = mean_over_present(iou_per_class(matrices))
-    drop: np.ndarray = scores[:, 0] - scores[:, 1]
-    return drop

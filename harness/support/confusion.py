@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -10,7 +11,10 @@ import numpy as np
 
 from harness.core.measurement import CONFIDENCE, Interval
 
-RESAMPLES = 2000
+FEWEST_REGIONS = 3
+HALVINGS = 60
+#: Degrees of freedom from which on Student's distribution is taken for that of this many: t is within 0.2 % of the normal one's.
+LIKE_NORMAL = 1000
 
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int, ignore_index: int | None) -> np.ndarray:
@@ -67,24 +71,75 @@ def pixel_accuracy(matrix: np.ndarray) -> np.ndarray:
     return ratio(np.trace(matrix, axis1=-2, axis2=-1).astype(np.float64), matrix.sum((-2, -1)))
 
 
-def bootstrap_miou(by_region: Sequence[np.ndarray], seed: int = 0) -> Interval | None:
-    """The interval of mIoU over confusion matrices per region; see `bootstrap`."""
-    return bootstrap(by_region, lambda matrices: mean_over_present(iou_per_class(matrices)), seed)
+def drop_of(matrices: np.ndarray) -> np.ndarray:
+    """By how much mIoU is lower (draws,) in the second of two confusion matrices (draws, 2, classes, classes)."""
+    scores = mean_over_present(iou_per_class(matrices))
+    drop: np.ndarray = scores[:, 0] - scores[:, 1]
+    return drop
 
 
-def bootstrap(by_region: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0) -> Interval | None:
-    """Percentile bootstrap interval that resamples whole regions (Davison and Hinkley 1997, section 3.8).
+def miou_interval(by_region: Sequence[np.ndarray]) -> Interval | None:
+    """The interval of mIoU over confusion matrices per region; see `interval_over_regions`."""
+    return interval_over_regions(by_region, lambda matrices: mean_over_present(iou_per_class(matrices)))
 
-    `by_region` holds counts of equal shape that add up; `statistic` maps sums (draws, *shape) to values (draws,). None for fewer than
-    3 regions: nothing to resample.
+
+def drop_interval(by_region: Sequence[np.ndarray]) -> Interval | None:
+    """The interval of `drop_of` over pairs of matrices per region: what makes a region hard is in both and cancels."""
+    return interval_over_regions(by_region, drop_of, is_share=False, least=-1.0)
+
+
+def interval_over_regions(
+    by_region: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray], *, is_share: bool = True, least: float = 0.0
+) -> Interval | None:
+    """Interval of `statistic` of all regions together, from what it is without each of them: a region is the unit, not a pixel or a tile.
+
+    `by_region` holds counts of equal shape that add up, one without any is no region; `statistic` maps sums (n, *shape) to values (n,) from
+    `least` to 1. None for fewer than 3 regions.
+
+    The delete-one jackknife's standard error (Efron and Stein 1981; Davison and Hinkley 1997, equation 2.43, about the mean) times Student's
+    t with n - 1 degrees of freedom, since few regions tell little of how regions differ; a share is taken on the logit scale by the delta
+    method, which keeps its bounds within 0 and 1. The usual percentiles of a bootstrap held the truth in 56 to 81 % for 3 regions and
+    81 to 89 % for 8, this does in 90 to 97 % (`tests/benchmarks/coverage.py`).
     """
-    if len(by_region) < 3:
+    held = [one for one in by_region if np.any(one)]
+    regions = len(held)
+    if regions < FEWEST_REGIONS:
         return None
-    counts = np.stack(by_region)
-    draws = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES)
-    values = statistic(np.tensordot(draws, counts, axes=1))
-    low, high = np.nanquantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(low=float(low), high=float(high), method=f"bootstrap over {len(counts)} regions, {RESAMPLES} resamples")
+    counts = np.stack(held)
+    total = counts.sum(axis=0)
+    estimate, without = float(statistic(total[None])[0]), statistic(total - counts)
+    error = math.sqrt((regions - 1) / regions * float(((without - without.mean()) ** 2).sum()))
+    reach = student(regions - 1, CONFIDENCE) * error
+    low, high = _on_logits(estimate, reach) if is_share and 0 < estimate < 1 else (estimate - reach, estimate + reach)
+    method = f"jackknife over {regions} regions, Student's t"
+    return Interval(low=min(max(least, low), estimate), high=max(min(1.0, high), estimate), method=method)
+
+
+def _on_logits(share: float, reach: float) -> tuple[float, float]:
+    """share -+ reach, laid off on the scale of log(share / (1 - share)), whose slope is 1 / (share * (1 - share))."""
+    middle, away = math.log(share / (1 - share)), reach / (share * (1 - share))
+    return 0.5 + 0.5 * math.tanh((middle - away) / 2), 0.5 + 0.5 * math.tanh((middle + away) / 2)
+
+
+@functools.lru_cache(maxsize=64)
+def student(freedom: int, confidence: float) -> float:
+    """The t that a variable of Student's distribution stays within, either way, with a probability of `confidence`."""
+    freedom = min(freedom, LIKE_NORMAL)
+    low, high = 0.0, math.pi / 2
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < confidence else (low, middle)
+    return math.sqrt(freedom) * math.tan((low + high) / 2)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """P(|t| <= sqrt(freedom) * tan(angle)), exact for whole degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    term = 1.0 if freedom % 2 == 0 else math.cos(angle)
+    total = 0.0
+    for place in range(2 + freedom % 2, freedom + 1, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * (place - 1) / place
+    return math.sin(angle) * total if freedom % 2 == 0 else 2 / math.pi * (angle + math.sin(angle) * total)
 
 
 def named(classes: Sequence[str], values: np.ndarray) -> Mapping[str, float | None]:

@@ -27,14 +27,13 @@ from harness.core.deployment import read_profile
 from harness.core.tolerance import Tolerance
 from harness.gate import Effort, plans_of
 from harness.gate.bench import NO_REFERENCE, Bench
-from harness.profiling.decisions import drop_of
 from harness.profiling.plan import job_of
 from harness.profiling.rounds import order_of
 from harness.profiling.run import write_examples
 from harness.results import regression
 from harness.results.regression import Outcome, Round
 from harness.support.clock import wall_clock
-from harness.support.confusion import bootstrap, confusion, miou
+from harness.support.confusion import confusion, drop_interval, miou
 from tests.machine_model import BusyMachine
 
 CHECKS, ROUNDS, CALLS = 100, 60, 10
@@ -223,7 +222,7 @@ def _accuracy() -> dict[str, int]:
         for seed in range(CHECKS):
             regions = _regions(np.random.default_rng(seed), drop)
             before, after = (miou(np.sum(regions, axis=0)[side]) for side in (0, 1))
-            interval = bootstrap(regions, drop_of)
+            interval = drop_interval(regions)
             assert interval is not None
             seen = regression.Seen(before, after, before - after, interval.low, interval.high, 0.0)
             found[drop] += regression.judged("miou", allowed, seen).outcome is Outcome.FAIL

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy import special, stats
 from torchmetrics import JaccardIndex
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from harness.core.registry import METRICS
-from harness.support.confusion import bootstrap_miou, confusion, miou
+from harness.support.confusion import confusion, drop_interval, interval_over_regions, miou, miou_interval, student
 
 
 def logits_of(classes, predicted):
@@ -193,15 +194,62 @@ def test_counts_stay_exact_beyond_the_integers_of_float32():
     assert int((matrix + confusion(np.zeros(1, int), np.zeros(1, int), 2, None))[0, 0]) == 2**25 + 1
 
 
-def test_the_bootstrap_interval_holds_the_value_and_needs_three_regions():
+def test_the_interval_holds_the_value_and_needs_three_regions():
     rng = np.random.default_rng(0)
     regions = [rng.integers(1, 100, (3, 3)) for _ in range(12)]
-    interval = bootstrap_miou(regions)
+    interval = miou_interval(regions)
     assert interval.low < miou(np.sum(regions, axis=0)) < interval.high
-    assert bootstrap_miou(regions) == interval
-    assert bootstrap_miou(regions[:2]) is None
+    assert miou_interval(regions) == interval
+    assert miou_interval(regions[:2]) is None
+    assert miou_interval([*regions[:2], np.zeros((3, 3), np.int64)]) is None  # nothing labeled: no region
+    assert miou_interval([*regions, np.zeros((3, 3), np.int64)]) == interval
+
+
+@pytest.mark.parametrize("freedom", [*range(1, 31), 99, 998])
+def test_students_t_is_scipys(freedom):
+    assert student(freedom, 0.95) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-9)
+
+
+def test_the_interval_of_a_plain_mean_is_students_on_the_logit_scale():
+    """Of regions of equal size the share of hits is their mean, whose delete-one error is the textbook's."""
+    hits = np.array([60, 75, 81, 90, 52])
+    interval = interval_over_regions([np.array([count, 100]) for count in hits], lambda sums: sums[:, 0] / sums[:, 1])
+    mean = hits.mean() / 100
+    reach = stats.t.ppf(0.975, 4) * stats.sem(hits / 100) / (mean * (1 - mean))
+    assert (interval.low, interval.high) == pytest.approx(special.expit(special.logit(mean) + np.array([-reach, reach])))
+
+
+@pytest.mark.parametrize("hits", [(0, 0, 0), (9, 9, 9), (9, 9, 8), (0, 1, 0), (0, 9, 9)])
+def test_bounds_are_shares_around_the_estimate(hits):
+    interval = interval_over_regions([np.array([count, 9]) for count in hits], lambda sums: sums[:, 0] / sums[:, 1])
+    assert 0 <= interval.low <= sum(hits) / 27 <= interval.high <= 1
+
+
+def test_a_drop_between_models_may_have_either_sign():
+    rng = np.random.default_rng(1)
+    regions = [rng.integers(1, 100, (2, 3, 3)) for _ in range(4)]
+    interval, swapped = drop_interval(regions), drop_interval([pair[::-1] for pair in regions])
+    assert -1 <= interval.low < 0 < interval.high <= 1
+    assert (swapped.low, swapped.high) == pytest.approx((-interval.high, -interval.low))
+
+
+@pytest.mark.parametrize("regions", [3, 5, 8])
+def test_an_interval_of_few_regions_holds_the_truth_nearly_as_often_as_it_says(regions):
+    """Percentiles of a bootstrap do in 76 %, 86 % and 89 % of these."""
+    rng = np.random.default_rng(regions)
+    truth = miou(_drawn(rng, 20000).sum(axis=0))
+    found = [miou_interval(list(_drawn(rng, regions))) for _ in range(400)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) > 0.92
+
+
+def _drawn(rng, regions):
+    """Confusion matrices (regions, 2, 2) of 5000 px: shares of the classes and how often each is found differ by region."""
+    ones = (5000 * rng.beta(1.2, 1.8, regions)).astype(int)
+    zeros = 5000 - ones
+    right = [rng.binomial(count, np.clip(rng.beta(8, 2, regions), 0.3, 0.99)) for count in (zeros, ones)]
+    return np.moveaxis(np.array([[right[0], zeros - right[0]], [ones - right[1], right[1]]]), -1, 0)
 
 
 def test_identical_regions_have_no_spread():
-    interval = bootstrap_miou([np.array([[5, 1], [2, 7]])] * 6)
+    interval = miou_interval([np.array([[5, 1], [2, 7]])] * 6)
     assert interval.low == interval.high
