@@ -181,7 +181,7 @@ def require_dynamic_batch(path: Path) -> None:
 def _describe(
     network: SegmentationModel, checkpoint: Checkpoint, folder: Path, *, options: dict[str, Any], precision: str, parity: dict[str, float]
 ) -> Artifact:
-    from harness.support.flops import flops_of_model
+    from harness.support.flops import flops_if_known
 
     return Artifact(
         format="onnx",
@@ -197,7 +197,7 @@ def _describe(
         options=options,
         tool_versions={name: importlib.metadata.version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
         parity=parity,
-        flops=flops_of_model(network, len(checkpoint.bands), checkpoint.input_size),
+        flops=flops_if_known(network, len(checkpoint.bands), checkpoint.input_size),
     )
 
 

@@ -50,7 +50,7 @@ class TorchExporter:
 
     def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
         """Export the checkpoint in `source`. Option: a `Context`, which bf16 needs. Raises ExportError, ParityError or DataError."""
-        from harness.support.flops import flops_of_model
+        from harness.support.flops import flops_if_known
         from harness.support.model import model_from_checkpoint
 
         self.settings(precision, options)
@@ -76,7 +76,7 @@ class TorchExporter:
                 exporter="torch.export",
                 tool_versions={"torch": importlib.metadata.version("torch")},
                 parity=parity,
-                flops=flops_of_model(network, len(checkpoint.bands), checkpoint.input_size),
+                flops=flops_if_known(network, len(checkpoint.bands), checkpoint.input_size),
             )
             write_value(folder / ARTIFACT_FILE, artifact)
         return artifact

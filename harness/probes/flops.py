@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
 from harness.support.bundled import counted_elsewhere
@@ -36,6 +36,8 @@ class Flops:
             yield Missing(quantity="encoder_flops", why="unsupported", reason="the artifact does not say where its encoder ends")
 
     def _graph(self, subject: Subject) -> Measurement | Missing:
+        if subject.artifact.format == "pt2" and subject.artifact.checkpoint.is_foreign:
+            return _of_program(subject)
         if subject.artifact.format != "onnx":
             return Missing(quantity="graph_flops", why="unsupported", reason=f"a {subject.artifact.format} has no exported graph")
         try:
@@ -60,8 +62,18 @@ class Flops:
             return Missing(quantity="forward_flops", why="unsupported", reason="no counter could read this artifact")
         figure = counters.get("torch flop counter", next(iter(counters.values())))
         spread = (max(counters.values()) - min(counters.values())) / figure
-        detail = {"counters": counters, "spread": spread, "agree": spread <= AGREEMENT}
+        detail = {"counters": counters, "spread": spread, "agree": spread <= AGREEMENT if len(counters) > 1 else None}
         return Measurement(quantity="forward_flops", samples=(float(figure),), detail=detail)
+
+
+def _of_program(subject: Subject) -> Measurement | Missing:
+    from harness.support.aten_flops import flops_of_pt2
+
+    try:
+        by_operator = flops_of_pt2(subject.folder / subject.artifact.file, subject.artifact.inputs)
+    except MeasurementError as error:
+        return Missing(quantity="graph_flops", why="failed", reason=error.message)
+    return Measurement(quantity="graph_flops", samples=(float(sum(by_operator.values())),), detail={"by_operator": by_operator})
 
 
 PROBE = Flops()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 import torch.fx.config
@@ -19,6 +21,7 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from harness.core.errors import MeasurementError
+from harness.core.specs import TensorSpec
 from harness.support.aten_names import is_not_compute, name_of
 from harness.support.flop_counter import plain_multihead_attention
 
@@ -56,6 +59,26 @@ def flops_of_program(program: ExportedProgram) -> dict[str, int]:
         if name in RULES:
             totals[name] = totals.get(name, 0) + RULES[name](node)
     return totals
+
+
+def flops_of_pt2(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, int]:
+    """FLOP by operator of a `.pt2` file for the first of a batch of `inputs`.
+
+    Raises MeasurementError for a file that torch can't load, an operator without a rule, and sizes other than those it was recorded with.
+    """
+    try:
+        program = torch.export.load(str(path))
+        taken = set(program.graph_signature.user_inputs)
+        recorded = [shape_of(node) for node in program.graph.nodes if node.op == "placeholder" and node.name in taken]
+        found = flops_of_program(program)
+    except (RuntimeError, ValueError, KeyError, OSError, AssertionError, zipfile.BadZipFile) as error:
+        raise MeasurementError(f"no FLOP of {path}: {str(error).partition(chr(10))[0]}", "export it again with the installed torch") from error
+    for shape, spec in zip(recorded, inputs, strict=True):
+        if any(isinstance(side, int) and side != own for side, own in zip(spec.shape[1:], shape[1:], strict=True)):
+            sides = " and ".join("x".join(map(str, one)) for one in (shape, spec.shape))
+            raise MeasurementError(f"the shapes in {path} are recorded for an input of another size than the one that it runs with: {sides}")
+    batch = recorded[0][0] if recorded and recorded[0] else 1
+    return {name: count // batch for name, count in found.items()}
 
 
 def operators(program: ExportedProgram) -> Iterator[tuple[str, Node]]:

@@ -12,20 +12,49 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from harness.core.artifact import read_checkpoint
 from harness.core.errors import MeasurementError
+from harness.support.aten_names import is_not_compute, name_of
 from harness.support.flop_counter import counted
 from harness.support.model import SegmentationModel, build_model
 
+#: Products with a vector, and which argument is the matrix (or the other vector): one multiply-add for each of its entries.
+MATRIX_OF = {"mv": 0, "addmv": 1, "dot": 0, "vdot": 0}
 
-def count_flops(module: Callable[..., Any], *inputs: Any) -> int:
-    """FLOP of one call of `module` on `inputs`; both may be on the meta device.
 
-    Raises MeasurementError when the installed torch miscounts attention.
+def count_flops(module: Callable[..., Any], *inputs: Any, **named: Any) -> int:
+    """FLOP of one call of `module` on `inputs`, by PyTorch's counter and of the few products that it takes for 0; all may be on the meta device.
+
+    Raises MeasurementError when the installed torch miscounts attention, and for operators that may be compute but have no rule.
     """
     self_check()
-    return int(counted(module, *inputs).get_total_flops())
+    watch = _Watch()
+    with watch:
+        total = int(counted(functools.partial(module, **named), *inputs).get_total_flops())
+    if watch.unknown:
+        hint = "count the module's other parts by themselves, or replace the operator"
+        raise MeasurementError(f"no FLOP rule for operators {', '.join(sorted(watch.unknown))} in {type(module).__name__}", hint)
+    return total + watch.flops
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator that PyTorch's counter runs: adds up what that one takes for 0 though it is a product, and names the unknown."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+        self.unknown: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = name_of(func)
+        if name in MATRIX_OF:
+            self.flops += 2 * args[MATRIX_OF[name]].numel()
+        elif getattr(func, "overloadpacket", None) not in flop_registry and not is_not_compute(func):
+            self.unknown.add(name)
+        return func(*args, **(kwargs or {}))
 
 
 @functools.cache
@@ -54,6 +83,14 @@ def flops_of_model(network: SegmentationModel, bands: int, size: int) -> dict[st
         "forward": count_flops(network, image),
         "encoder": count_flops(network.encoder, torch.empty(1, len(network.band_plan.bands), side, side, device="meta")),
     }
+
+
+def flops_if_known(network: SegmentationModel, bands: int, size: int) -> dict[str, int]:
+    """As `flops_of_model`, and nothing where an operator has no rule: an export works without."""
+    try:
+        return flops_of_model(network, bands, size)
+    except MeasurementError:
+        return {}
 
 
 def flops_of_checkpoint(folder: Path) -> dict[str, int]:

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from harness.core.errors import MeasurementError
-from harness.support.aten_names import is_not_compute, name_of
 from harness.support.flops import count_flops
 from harness.support.meta import cpu_copy, meta_copy
 
@@ -36,7 +32,9 @@ def flops_of_module(module: nn.Module, input_shape: InputShape) -> int:
     refused: list[Exception] = []
     for copied, draw in _attempts(module):
         try:
-            return _counted(copied(module).eval(), *_arguments(module, input_shape, draw))
+            inputs, named = _arguments(module, input_shape, draw)
+            with torch.random.fork_rng(devices=[]), torch.compiler.set_stance("force_eager"):
+                return count_flops(copied(module).eval(), *inputs, **named)
         except REFUSALS as error:
             refused.append(error)
     # The first run on the CPU says it best: on the meta device the reason may be that there are no values.
@@ -64,35 +62,3 @@ def _arguments(module: nn.Module, shape: InputShape, draw: Draw) -> tuple[list[A
         return ([], named) if named.keys() <= inspect.signature(module.forward).parameters.keys() else ([named], {})
     several = any(isinstance(side, Sequence) for side in shape)
     return [draw(sides) for sides in (shape if several else (shape,))], {}  # type: ignore[arg-type]
-
-
-def _counted(module: nn.Module, inputs: list[Any], named: dict[str, Any]) -> int:
-    """FLOP by PyTorch's counter and of the few operators that it takes for 0. Raises MeasurementError for operators without a rule."""
-    watch = _Watch()
-    with torch.random.fork_rng(devices=[]), torch.compiler.set_stance("force_eager"), watch:
-        counted = count_flops(partial(module, **named), *inputs)
-    if watch.unknown:
-        hint = "count the module's other parts by themselves, or replace the operator"
-        raise MeasurementError(f"no FLOP rule for operators {', '.join(sorted(watch.unknown))} in {type(module).__name__}", hint)
-    return counted + watch.flops
-
-
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator that PyTorch's counter runs: adds up what that one takes for 0 though it is a product, and names the unknown."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = 0
-        self.unknown: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = name_of(func)
-        if name in MATRIX_OF:
-            self.flops += 2 * args[MATRIX_OF[name]].numel()
-        elif getattr(func, "overloadpacket", None) not in flop_registry and not is_not_compute(func):
-            self.unknown.add(name)
-        return func(*args, **(kwargs or {}))
-
-
-#: Products with a vector, and which argument is the matrix (or the other vector): one multiply-add for each of its entries.
-MATRIX_OF = {"mv": 0, "addmv": 1, "dot": 0, "vdot": 0}

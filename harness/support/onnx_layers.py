@@ -96,6 +96,15 @@ def _flops(kind: str, inputs: list[list[int]], outputs: list[list[int]]) -> int 
             return None
         return 2 * math.prod(inputs[1][1:]) * math.prod(outputs[0])
     if kind in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat") and inputs and outputs:
-        rows = math.prod(outputs[0][:-1]) or 1
-        return 2 * math.prod(outputs[0]) * (math.prod(inputs[0]) // rows if kind.endswith("Gemm") else inputs[0][-1])
+        inner = _inner(kind, inputs[0], outputs[0])
+        return None if inner is None else 2 * math.prod(outputs[0]) * inner
     return 0 if kind in NOT_COUNTED or kind in _MOVES else None
+
+
+def _inner(kind: str, first: list[int], output: list[int]) -> int | None:
+    """The length of the sums of a product. A fused one may take its first factor transposed, which only the shapes tell: (..., K, M), not (..., M, K)."""
+    if kind.endswith("Gemm"):
+        return math.prod(first) // (math.prod(output[:-1]) or 1)
+    if kind == "FusedMatMul" and len(first) > 1 and len(output) > 1 and first[-2] != output[-2]:
+        return first[-2] if first[-1] == output[-2] else None
+    return first[-1] if first else None

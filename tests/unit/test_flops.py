@@ -1,5 +1,7 @@
 """FLOPs against counts by hand, and the two counters against each other on real networks."""
 
+from types import SimpleNamespace
+
 import onnx
 import pytest
 import timm
@@ -9,8 +11,10 @@ from torch import nn
 
 from harness.core.errors import MeasurementError
 from harness.core.specs import TensorSpec
-from harness.support.flops import count_flops
+from harness.support.aten_flops import flops_of_pt2
+from harness.support.flops import count_flops, flops_if_known
 from harness.support.graph_flops import flops_of_onnx
+from harness.support.module_flops import flops_of_module
 
 
 def meta(name, size=224, channels=3):
@@ -41,6 +45,53 @@ def test_a_multi_head_attention_layer_is_counted_by_hand():
 
     length, width = 10, 32
     assert count_flops(Self(), torch.ones(1, length, width)) == 2 * length * 4 * width * width + 4 * length * length * width
+
+
+class Products(nn.Module):
+    """A matrix times a vector, which PyTorch's counter takes for 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(6, 64))
+
+    def forward(self, x):
+        return torch.mv(self.weight, x[0])
+
+
+def test_a_matrix_times_a_vector_is_counted_as_it_is_for_any_module():
+    assert count_flops(Products().to("meta"), torch.empty(1, 64, device="meta")) == flops_of_module(Products(), (1, 64)) == 2 * 6 * 64
+
+
+class Unruled(nn.Module):
+    def forward(self, image):
+        return torch.cholesky_inverse(image[0, 0]), self.encoder(image)
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Identity()
+        self.band_plan = SimpleNamespace(bands=("a",))
+
+    def padded_side(self, size):
+        return size
+
+
+def test_an_operator_without_a_rule_is_named_and_no_hindrance_to_an_export():
+    with pytest.raises(MeasurementError, match="no FLOP rule for operators cholesky_inverse in Unruled"):
+        count_flops(Unruled(), torch.ones(1, 1, 8, 8))
+    assert flops_if_known(Unruled(), 1, 8) == {}
+
+
+def test_a_program_at_another_size_than_it_was_recorded_with_has_no_count(tmp_path):
+    sides = {2: torch.export.Dim("h", min=4, max=64)}
+    program = torch.export.export(nn.Conv2d(3, 5, 1).eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=(sides,))
+    torch.export.save(program, tmp_path / "m.pt2")
+    image = TensorSpec(name="x", shape=("batch", 3, 8, 8), dtype="float32")
+    assert flops_of_pt2(tmp_path / "m.pt2", [image]) == {"conv2d": 2 * 3 * 5 * 8 * 8}
+    with pytest.raises(MeasurementError, match="another size than the one that it runs with: 2x3x8x8 and batchx3x16x8"):
+        flops_of_pt2(tmp_path / "m.pt2", [image.model_copy(update={"shape": ("batch", 3, 16, 8)})])
+    (tmp_path / "m.pt2").write_text("no archive")
+    with pytest.raises(MeasurementError, match="no FLOP of"):
+        flops_of_pt2(tmp_path / "m.pt2", [image])
 
 
 def graph(nodes, inputs, output, initializers=(), opset=20):

@@ -101,6 +101,31 @@ def test_fused_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path):
     assert all(row.seconds > 0 for row in rows)
 
 
+@pytest.mark.parametrize(("sides", "perm"), [((1024, 32), [0, 2, 1]), ((32, 32), [0, 2, 1]), ((8, 40), [0, 1, 2])])
+def test_a_product_whose_transposition_is_fused_has_the_graphs_flop(tmp_path, sides, perm):
+    """k^T v of linear attention: ONNX Runtime makes one FusedMatMul of it, whose first factor is (..., K, M)."""
+    import onnxruntime
+
+    rows, columns = sides
+    shape = [1, columns, rows] if perm == [0, 2, 1] else [1, rows, columns]
+    nodes = [
+        helper.make_node("Transpose", ["k"], ["t"], perm=perm, name="turn"),
+        helper.make_node("MatMul", ["t", "v"], ["m"], name="product"),
+        helper.make_node("Relu", ["m"], ["y"], name="act"),
+    ]
+    values = [info("k", [1, rows, columns]), info("v", [1, shape[2], 16])]
+    made = helper.make_graph(nodes, "g", values, [info("y", [1, shape[1], 16], FLOAT)])
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    settings = onnxruntime.SessionOptions()
+    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    for _ in range(3):
+        session.run(None, {"k": torch.zeros(1, rows, columns).numpy(), "v": torch.zeros(1, shape[2], 16).numpy()})
+    found = layers_from_trace(tmp_path / session.end_profiling(), path, runs=2)
+    assert sum(row.flops or 0 for row in found) == 2 * rows * columns * 16
+
+
 def test_a_packed_weight_counts_with_the_shape_that_the_graph_says(tmp_path):
     import onnxruntime
 
