@@ -64,6 +64,17 @@ def classifier(path: Path) -> Path:
     return write(path, nodes, [info("image", [2, 3, 32, 32]), info("place", [2], TensorProto.INT64)], [info("y", [2, 5])], tensors, opset=11)
 
 
+def with_sides(path: Path, constant: tuple[int, ...] = (), image: tuple[int, ...] = ()) -> Path:
+    """The file with other sizes written over those of its first constant or its input."""
+    model = onnx.load(path)
+    if constant:
+        model.graph.initializer[0].dims[:] = constant
+    for side, size in zip(model.graph.input[0].type.tensor_type.shape.dim, image, strict=False):
+        side.dim_value = size
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 def with_external_weights(path: Path, location: str) -> Path:
     """The segmenter with its weights in another file, wherever `location` says; the file is not written."""
     model = onnx.load(segmenter(path))

@@ -23,6 +23,8 @@ FORMATS = {".onnx": "onnx", ".pt2": "pt2"}
 BATCH = "batch"
 #: More bands than this in an image are not plausible, so the other side is that of the bands.
 MOST_BANDS = 512
+#: As many bands or fewer are no side of an image that has more on the other side.
+FEW_BANDS = 32
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def foreign(path: Path, wishes: Wishes) -> Foreign:
     if unknown or ("" in wishes.shapes and len(facts.inputs) != 1):
         names = ", ".join(spec.name for spec in facts.inputs)
         raise ConfigError(f"{path.name} has the inputs {names}, not {', '.join(sorted(unknown)) or 'only one'}", f"--shape {facts.inputs[0].name}=1x3x224x224")
-    layout = _layout(facts, wishes)
+    layout = _layout(facts, wishes, path)
     inputs = tuple(_settled(spec, index, layout, wishes, path) for index, spec in enumerate(facts.inputs))
     side = _side(inputs, layout)
     _require_fit(path, inputs, facts.outputs, layout, side, wishes)
@@ -103,17 +105,28 @@ def _read(path: Path) -> FileFacts:
     return read(path)
 
 
-def _layout(facts: FileFacts, wishes: Wishes) -> str | None:
-    """Where the bands of the first input are: the smaller of its second and last side, or as wished. None where it is no image."""
+def _layout(facts: FileFacts, wishes: Wishes, path: Path) -> str | None:
+    """Where the bands of the first input are: as wished, as many as the data set's, or where its shape says. None where it is no image.
+
+    Raises ConfigError where the shape may be read either way.
+    """
     if not facts.inputs or len(_wished(facts.inputs[0], wishes)) != 4:
         return None
     if wishes.layout:
         return wishes.layout
-    _, second, _, last = _wished(facts.inputs[0], wishes)
-    if wishes.data and len(wishes.data.bands) in (second, last):
+    shape = _wished(facts.inputs[0], wishes)
+    _, second, third, last = shape
+    if wishes.data and second != last and len(wishes.data.bands) in (second, last):
         return "NCHW" if second == len(wishes.data.bands) else "NHWC"
-    fewest = second if isinstance(second, int) else MOST_BANDS
-    return "NHWC" if isinstance(last, int) and last < fewest else "NCHW"
+    if second != last and third in (second, last):  # an image is mostly square
+        return "NCHW" if third == last else "NHWC"
+    if not isinstance(second, int) or not isinstance(last, int):
+        return "NHWC" if isinstance(last, int) and last <= MOST_BANDS else "NCHW"
+    fewest, most = sorted((second, last))
+    if most > MOST_BANDS or fewest <= FEW_BANDS < most:
+        return "NCHW" if second == fewest else "NHWC"
+    sides = "x".join(map(str, shape))
+    raise ConfigError(f"input {facts.inputs[0].name} of {path.name} has the shape {sides}: bands may come first or last", "--layout NCHW or --layout NHWC")
 
 
 def _wished(spec: TensorSpec, wishes: Wishes) -> tuple[int | str, ...]:

@@ -124,6 +124,8 @@ def test_an_exported_program(profiled, tmp_path):
     assert record["cell"]["backend"] == "torch_export"
     assert outcomes["miou"]["samples"][0] == pytest.approx(outcomes["miou"]["detail"]["baselines"]["nearest_color"], abs=1e-12)
     assert outcomes["parameters"]["samples"] == [15.0]
+    assert outcomes["graph_flops"]["samples"] == outcomes["forward_flops"]["samples"] == [2.0 * 4 * 3 * 64 * 64]  # of one of the two recorded
+    assert outcomes["forward_flops"]["detail"]["agree"] is None  # one counter agrees with nobody
 
 
 def test_weights_in_a_file_beside_the_model(profiled, tmp_path):
@@ -165,6 +167,18 @@ def hostile(folder: Path, case: str) -> tuple[Path, str]:
     if case == "weights cut short":
         (home / "short.bin").write_bytes(bytes(20))
         return models.with_external_weights(home / "m.onnx", "short.bin"), "has 20 bytes"
+    if case == "weights in a file of terabytes":
+        with (home / "vast.bin").open("wb") as file:
+            file.truncate(2**42)
+        return models.with_external_weights(home / "m.onnx", "vast.bin"), "has 4398046511104 bytes"
+    if case == "weights in a name with a NUL":
+        return models.with_external_weights(home / "m.onnx", "a\0b"), "which no file can be called"
+    if case == "weights in a name without end":
+        return models.with_external_weights(home / "m.onnx", "a" * 5000), "which no file can be called"
+    if case == "a constant of a negative size":
+        return models.with_sides(models.segmenter(path), constant=(-1, 4, 1, 1)), "has the shape -1x4x1x1"
+    if case == "an input of a negative size":
+        return models.with_sides(models.segmenter(path, side=32), image=(1, 4, -5, 32)), "has the shape 1x4x-5x32"
     if case == "a .pt2 that is text":
         (folder / "m.pt2").write_text("hello")
         return folder / "m.pt2", "not a readable .pt2"
@@ -174,6 +188,8 @@ def hostile(folder: Path, case: str) -> tuple[Path, str]:
 CASES = (
     *("corrupt", "empty", "cut off", "NaN weights", "absurd size", "weights above the folder", "weights by an absolute path"),
     *("weights behind a link", "weights that are not there", "weights cut short", "a .pt2 that is text"),
+    *("weights in a file of terabytes", "weights in a name with a NUL", "weights in a name without end"),
+    *("a constant of a negative size", "an input of a negative size"),
 )
 
 
@@ -207,6 +223,7 @@ def test_a_size_in_a_program_that_is_more_than_arithmetic_is_refused(tmp_path):
         ({}, ("--shape", "picture=1x4x8x8"), 2, "has the inputs image"),
         ({"side": 64}, ("--shape", "image=1x4x32x32"), 2, "has the shape nx4x64x64"),
         ({"side": 64}, ("--layout", "CHW"), 2, "a layout is NCHW or NHWC"),
+        ({"side": 4, "batch": 1}, (), 2, "has the shape 1x4x4x4: bands may come first or last"),
         ({"side": 64}, ("--std", "0"), 2, "none may be 0"),
         ({"side": 64}, ("--mean", "1,2"), 2, "takes 4 bands"),
         ({}, ("--data", "mars_craters"), 4, "bands"),
