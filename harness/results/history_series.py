@@ -91,9 +91,9 @@ def _point(record: ProfileRecord, figure: Figure) -> Point:
 def _noise_within(points: Sequence[Point], is_log: bool) -> float:
     """The typical standard error within a run: the noise between runs is no smaller, however few runs happen to agree.
 
-    A bootstrap's interval is about other tiles, and these are the same in every run, so it is no noise between runs.
+    An interval over regions is about other tiles, and these are the same in every run, so it is no noise between runs.
     """
-    figures = [point.figure for point in points if not point.figure.method.startswith("bootstrap")]
+    figures = [point.figure for point in points if not point.figure.method.startswith(("bootstrap", "jackknife"))]
     ends = [(figure.low, figure.high) for figure in figures if figure.low is not None and figure.high is not None]
     halves = [(math.log(high / low) if is_log else high - low) / 2 for low, high in ends if low > 0 or not is_log]
     return median(halves) / _NORMAL_95 if halves else 0.0

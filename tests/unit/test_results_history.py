@@ -113,7 +113,13 @@ def test_a_slowdown_is_marked_at_its_commit_with_its_size() -> None:
     assert json.loads(json.dumps(object_of(found)))["series"][0]["changes"][0]["commit"] == f"{5:08x}{0:032x}"
 
 
-def test_more_is_better_for_a_score_and_its_bootstrap_is_no_noise_between_runs() -> None:
+@pytest.mark.parametrize("method", ["bootstrap over 20 regions, 2000 resamples", "jackknife over 20 regions, Student's t"])
+def test_more_is_better_for_a_score_and_its_interval_over_regions_is_no_noise_between_runs(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(value: float, scored_by: Any = miou) -> Any:
+        made = scored_by(value)
+        return made.model_copy(update={"bounds": made.bounds.model_copy(update={"method": method})})
+
+    monkeypatch.setitem(globals(), "miou", scored)
     (change,) = only(history(measured([0.80, 0.80, 0.80, 0.80, 0.81, 0.81, 0.81], "miou"), "miou")).changes
     assert (change.index, change.is_worse) == (4, False)
 
