@@ -117,7 +117,7 @@ class OpenSubject:
         strips = predict_stream(self._run, images(), size, batch=batch)
         for _, rows in itertools.groupby(strips, key=lambda strip: strip[0]):
             tile = held.popleft()
-            logits = cut(((top, strip) for _, top, strip in rows), tile.image.shape[2])
+            logits = cut(((top, strip) for _, top, strip in rows), *tile.image.shape[1:])
             yield from zip(parts_of(tile), logits, strict=True)
 
     def _windows_per_call(self, size: int) -> int:

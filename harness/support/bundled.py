@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import Field
 from harness.core.errors import BundleError, ConfigError, DataError
 from harness.core.files import read_value
 from harness.core.specs import Band, DatasetSpec, Task, Tile, Value
-from harness.support.scenes import BLOCK
+from harness.support.scenes import spans
 
 BUNDLED_FILE = "bundled.json"
 GRAPH_FLOPS_FILE = "graph_flops.json"
@@ -173,9 +174,8 @@ def require_arrays(root: Path) -> None:
 
 def _part_sides(row: BundledTile) -> Iterator[tuple[int, int]]:
     """(h, w) of each part, in the order of `scenes.parts_of`."""
-    for top in range(0, row.height, BLOCK):
-        for left in range(0, row.width, BLOCK):
-            yield min(BLOCK, row.height - top), min(BLOCK, row.width - left)
+    for rows, columns in itertools.product(spans(row.height), spans(row.width)):
+        yield rows.stop - rows.start, columns.stop - columns.start
 
 
 def narrowed(array: np.ndarray, wide: str) -> np.ndarray:

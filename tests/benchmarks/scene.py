@@ -65,7 +65,7 @@ def score(folder: Path) -> dict[str, Any]:
 
     host_memory.reset_peak()
     before, begin = host_memory.resident(), wall_clock()
-    blocks = cut(predict_strips(run, tile.image, WINDOW), tile.image.shape[2])
+    blocks = cut(predict_strips(run, tile.image, WINDOW), *tile.image.shape[1:])
     for part, logits in zip(parts_of(tile), blocks, strict=True):
         for metric in metrics:
             metric.update(logits, part.mask, part.region)

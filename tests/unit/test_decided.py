@@ -7,9 +7,11 @@ import pytest
 
 from harness.core.errors import MeasurementError
 from harness.core.specs import TensorSpec, Tile
+from harness.probes.accuracy import PROBE as ACCURACY
 from harness.probes.parity import PROBE
 from harness.profiling.decisions import compare_decisions
 from harness.support.layout import gives_class_indices, logits_from
+from harness.support.scenes import parts_of
 
 
 def foreign(classes=2, side=2, *outputs):
@@ -98,3 +100,16 @@ def test_nan_is_no_decision(tmp_path, value):
     tile = Tile("t0", np.zeros((3, 1, 2), np.float32), same, region="a")
     with pytest.raises(MeasurementError, match="the logits of tile t0 hold NaN or infinity"):
         compare_decisions([tile], tmp_path, tmp_path / "new", 2, None)
+
+
+@pytest.mark.parametrize(("side", "blocks"), [(4, None), (1030, 4)])
+def test_scores_of_a_scene_say_that_their_images_are_blocks(side, blocks):
+    mask = np.indices((side, side)).sum(0) % 2
+    scene = Tile("scene", np.zeros((1, side, side), np.float32), mask, region="r")
+    predictions = [(part, logits(part.mask)) for part in parts_of(scene)]
+    spec = SimpleNamespace(name="toy", baselines={})
+    subject = SimpleNamespace(artifact=foreign(), dataset=spec, predictions=lambda: iter(predictions), profile=SimpleNamespace(split="test"))
+    found = {outcome.quantity: outcome for outcome in ACCURACY.measure(subject)}
+    assert found["miou_per_image"].detail["images"] == found["miou"].detail["tiles"] == (blocks or 1)
+    assert found["miou"].detail.get("blocks") == blocks
+    assert found["miou"].value == 1.0

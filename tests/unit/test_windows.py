@@ -77,13 +77,30 @@ def test_a_scene_is_cut_into_the_same_blocks_as_its_mask(side, monkeypatch):
     rng = np.random.default_rng(0)
     image, mask = rng.normal(size=(2, *side)).astype(np.float32), rng.integers(0, 2, side)
     parts = list(scenes.parts_of(Tile("scene", image, mask, region="r")))
-    logits = list(scenes.cut(predict_strips(lambda windows: windows, image, 8, batch=3), side[1]))
+    logits = list(scenes.cut(predict_strips(lambda windows: windows, image, 8, batch=3), *side))
     assert len(parts) == len(logits) == -(-side[0] // 16) * -(-side[1] // 16)
     for part, one in zip(parts, logits, strict=True):
         assert part.region == "r"
         assert max(part.mask.shape) <= 16
         np.testing.assert_allclose(part.image, one, rtol=1e-6)
     assert sum(part.mask.sum() for part in parts) == mask.sum()
+
+
+@pytest.mark.parametrize(("side", "lengths"), [(1024, [1024]), (1025, [512, 513]), (1030, [515, 515]), (3000, [1000] * 3), (10980, [998] * 9 + [999] * 2)])
+def test_no_block_is_a_sliver(side, lengths):
+    spans = scenes.spans(side)
+    assert [span.stop for span in spans][:-1] == [span.start for span in spans][1:]
+    found = [span.stop - span.start for span in spans]
+    assert (spans[0].start, spans[-1].stop) == (0, side)
+    assert sorted(found) == lengths
+
+
+def test_a_scene_a_little_larger_than_a_block_is_four_equal_ones():
+    image, mask = np.zeros((1, 1030, 1030), np.float32), np.zeros((1030, 1030), np.int64)
+    parts = list(scenes.parts_of(Tile("scene", image, mask, region="r")))
+    assert [(part.name, part.mask.shape) for part in parts] == [(f"scene@{top},{left}", (515, 515)) for top in (0, 515) for left in (0, 515)]
+    assert all(map(scenes.is_block, parts))
+    assert not scenes.is_block(Tile("scene", image[:, :9, :9], mask[:9, :9], region="r"))
 
 
 def test_overlaps_are_averaged_by_hand():
