@@ -39,7 +39,7 @@ class Interval(Value):
 class Measurement(Value):
     """Samples of one quantity in its base unit. Statistics are derived from the samples, never stored alone.
 
-    `bounds` is the interval of a value whose samples do not carry it themselves, for example a bootstrap over regions.
+    `bounds` is the interval of a value whose samples do not carry it themselves, for example one over regions.
     """
 
     kind: Literal["measured"] = "measured"
