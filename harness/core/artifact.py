@@ -28,12 +28,12 @@ class Preprocessing(Value):
 
 
 class DataUse(Value):
-    """Which data a model was trained on."""
+    """Which data a model was trained on. `gsd_m` is the ground sampling distance in meters per pixel, None where it is not known."""
 
     name: str
     version: str
     sha256: str = ""
-    gsd_m: float | None = None
+    gsd_m: float | None = Field(None, ge=1e-3, le=1e6)
     tile: int | None = None
 
 
@@ -61,7 +61,7 @@ class Checkpoint(Value):
     regime: str
     recipe: dict[str, Any] = {}
     seed: int = 0
-    label_fraction: float = 1.0
+    label_fraction: float = Field(1.0, gt=0, le=1)
     epochs: int = 0
     best: dict[str, float] = {}
     initial_weights: dict[str, Any] = {}

@@ -14,7 +14,8 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, GetPydanticSchema, field_validator, model_validator, with_config
+from typing_extensions import TypedDict
 
 from harness.core.dependence import samples_per_independent
 from harness.core.quantity import quantity
@@ -23,6 +24,10 @@ from harness.core.specs import Value
 CONFIDENCE = 0.95
 #: Of the bound on a tail, as in MLPerf's LoadGen.
 TAIL_CONFIDENCE = 0.99
+#: The largest figure, and one over the least time or rate: what is computed from figures within stays finite.
+MOST = 1e100
+#: Units of quantities that are never zero: they are divided by.
+_DIVISORS = frozenset({"s", "px/s", "km2/s"})
 #: Standard deviations beyond which a binomial count has no chance that shows in a float.
 FAR = 10
 
@@ -30,10 +35,39 @@ FAR = 10
 class Interval(Value):
     """A confidence interval, in the unit of its quantity."""
 
-    low: float
-    high: float
-    confidence: float = CONFIDENCE
+    low: float = Field(ge=-MOST, le=MOST)
+    high: float = Field(ge=-MOST, le=MOST)
+    confidence: float = Field(CONFIDENCE, gt=0, lt=1)
     method: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if self.low > self.high:
+            raise ValueError(f"the interval's low end {self.low:g} is above its high end {self.high:g}")
+        return self
+
+
+@with_config(ConfigDict(extra="allow", allow_inf_nan=False))
+class WorstTile(TypedDict, total=False):
+    """A tile on which an artifact agrees with its checkpoint less than on others."""
+
+    tile: str
+    agreement: float
+
+
+@with_config(ConfigDict(extra="allow", allow_inf_nan=False))
+class MeasuredDetail(TypedDict, total=False):
+    """The keys of a measurement's detail that tables, pictures and reports read; probes write any others beside them."""
+
+    split: str
+    tiles: int
+    regions: int
+    baselines: dict[str, float]
+    per_class: dict[str, float | None]
+    per_region: dict[str, float | None]
+    worst_tiles: list[WorstTile]
+    peak_flops: Annotated[float, Field(gt=0, le=MOST)]
+    peak_bandwidth: Annotated[float, Field(gt=0, le=MOST)]
 
 
 class Measurement(Value):
@@ -45,9 +79,9 @@ class Measurement(Value):
     kind: Literal["measured"] = "measured"
     quantity: str
     samples: tuple[float, ...] = Field(min_length=1)
-    warmup: tuple[float, ...] = ()
+    warmup: tuple[FiniteFloat, ...] = ()
     bounds: Interval | None = None
-    detail: dict[str, Any] = {}
+    detail: Annotated[dict[str, Any], GetPydanticSchema(lambda _, handler: handler.generate_schema(MeasuredDetail))] = {}
 
     @field_validator("quantity")
     @classmethod
@@ -59,12 +93,16 @@ class Measurement(Value):
     def _finite(cls, samples: tuple[float, ...]) -> tuple[float, ...]:
         if not all(map(math.isfinite, samples)):
             raise ValueError("a sample is not finite; record a Missing with the reason")
+        if max(samples) > MOST or min(samples) < -MOST:
+            raise ValueError(f"a sample is not within {-MOST:g} and {MOST:g}")
         return samples
 
     @model_validator(mode="after")
     def _possible(self) -> Measurement:
-        if quantity(self.quantity).unit == "s" and min(self.samples) <= 0:
-            raise ValueError(f"a {self.quantity} of {min(self.samples):g} s is impossible")
+        unit = quantity(self.quantity).unit
+        least = min(self.samples) if self.bounds is None else min(*self.samples, self.bounds.low)
+        if unit in _DIVISORS and least < 1 / MOST:
+            raise ValueError(f"a {self.quantity} of {least:g} {unit} is impossible")
         return self
 
     @property

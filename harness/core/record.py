@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, FiniteFloat, GetPydanticSchema, with_config
+from typing_extensions import TypedDict
 
 from harness.core.artifact import Checkpoint, DataUse
 from harness.core.deployment import DeploymentProfile
 from harness.core.measurement import Measurement, Missing, Outcome
 from harness.core.specs import Value
+
+#: Sides and counts of a run, small enough that products of them are floats.
+_Count = Annotated[int, Field(ge=1, le=2**31)]
 
 
 class Environment(Value):
@@ -18,9 +22,9 @@ class Environment(Value):
 
     machine: str
     cpu: str
-    cores: int
+    cores: _Count
     flags: tuple[str, ...] = ()
-    memory: int
+    memory: int = Field(ge=0, le=2**63)
     os: str
     python: str
     gpu: str | None = None
@@ -29,7 +33,7 @@ class Environment(Value):
     packages: dict[str, str] = {}
     threads: int
     container: str | None = None
-    load: dict[str, float] = {}
+    load: dict[str, FiniteFloat] = {}
     fingerprint: str
 
 
@@ -41,8 +45,8 @@ class Cell(Value):
     precision: str
     backend: str
     device: str
-    batch: int
-    tile: int
+    batch: _Count
+    tile: _Count
     threads: int
     artifact_sha256: str
     checkpoint_sha256: str
@@ -61,6 +65,23 @@ class Advice(Value):
     kind: str
     message: str
     advice: str = ""
+
+
+@with_config(ConfigDict(extra="allow"))
+class CodeState(TypedDict, total=False):
+    """The git repository in which a record was made; `changed`: tracked files differed from the commit."""
+
+    commit: str
+    changed: bool
+
+
+@with_config(ConfigDict(extra="allow"))
+class RecordDetail(TypedDict, total=False):
+    """The keys of a record's detail that readers know; others may stand beside them."""
+
+    code: CodeState
+    export_parity: dict[str, Any]
+    facts: dict[str, Any]
 
 
 class ProfileRecord(Value):
@@ -83,7 +104,7 @@ class ProfileRecord(Value):
     outcomes: tuple[Outcome, ...]
     warnings: tuple[Advice, ...] = ()
     command: str = ""
-    detail: dict[str, Any] = {}
+    detail: Annotated[dict[str, Any], GetPydanticSchema(lambda _, handler: handler.generate_schema(RecordDetail))] = {}
 
     model_config = {"frozen": True, "extra": "forbid", "populate_by_name": True, "serialize_by_alias": True}
 

@@ -62,7 +62,7 @@ AREA_KEYS = (
 def _pixel_km2(record: ProfileRecord) -> float | Absent:
     if record.data is None:
         return Absent("skipped", "the inputs were random numbers: no ground sampling distance")
-    if not record.data.gsd_m or record.data.gsd_m <= 0:
+    if record.data.gsd_m is None:
         return Absent("unsupported", f"the record does not say the ground sampling distance of {record.data.name}")
     return record.data.gsd_m**2 / M2_PER_KM2
 
