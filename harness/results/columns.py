@@ -20,7 +20,7 @@ class Column:
     """One column. `priority` orders columns by how much a narrow terminal wants them, 1 first.
 
     `shown` in tables for people: always; varying, where its text differs between rows; telling, where it differs between rows of
-    the same model and runtime; measured, where some row has a figure; chosen, only where the user names it.
+    the same model and runtime (and regime, for what belongs to a training); measured, where some row has a figure; chosen, only where the user names it.
     """
 
     key: str
@@ -35,6 +35,8 @@ COLUMNS = (
     Column("rank", "#", 3),
     Column("model", "model", 1),
     Column("regime", "regime", 9),
+    Column("seed", "seed", 20, shown="telling"),
+    Column("settings", "settings", 20, shown="telling"),
     Column("data", "data", 20, shown="varying"),
     Column("machine", "machine", 20, shown="varying"),
     Column("profile", "profile", 20, shown="varying"),

@@ -1,7 +1,7 @@
 """One quantity over the commits at which it was measured: series of like records, and where each changed its level.
 
-Records of one series share machine fingerprint, profile, data, model, training regime, runtime and all settings of the run, so that only the
-code, the weights and the file changed between them. Records of other fingerprints are counted and never mixed in.
+Records of one series share machine fingerprint, profile, data, model, all settings of the training, runtime and all settings of the run, so
+that only the code, the weights and the file changed between them. Records of other fingerprints are counted and never mixed in.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from harness.results.columns import BY_KEY, MEASURED, entries_from_record
 from harness.results.figure import Entry, Figure, figure_from_outcome
 from harness.results.history_series import SHORT, Series, series_from
 from harness.results.pareto import Better
-from harness.results.row import text_of_record
+from harness.results.row import text_of_record, training_of
 from harness.results.shown import dimension_of
 from harness.results.units import Dimension, Unit, human, three_digits, unit_for
 
-_NUMBERS = frozenset({"batch", "tile", "threads", "profile"})
-_KEYS = ("model", "regime", "runtime", "format", "device", "precision", "batch", "tile", "threads", "data", "profile")
+_NUMBERS = frozenset({"seed", "batch", "tile", "threads", "profile"})
+_KEYS = ("model", "regime", "seed", "settings", "runtime", "format", "device", "precision", "batch", "tile", "threads", "data", "profile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,17 @@ def _elsewhere(records: Iterable[ProfileRecord], chosen: str) -> tuple[Elsewhere
     return tuple(sorted(made, key=lambda one: one.last, reverse=True))
 
 
-def _key(record: ProfileRecord) -> tuple[str, ...]:
+def _key(record: ProfileRecord) -> Hashable:
+    return (*_texts(record), training_of(record))
+
+
+def _texts(record: ProfileRecord) -> tuple[str, ...]:
     return (*(text_of_record(record, key) for key in _KEYS), record.profile_sha256)
 
 
 def _names(firsts: Sequence[ProfileRecord]) -> list[str]:
     """A name per series: model and runtime, and whatever else it takes to tell two apart."""
-    keys = [_key(record) for record in firsts]
+    keys = [_texts(record) for record in firsts]
     names = [f"{key[_KEYS.index('model')]}, {key[_KEYS.index('runtime')]}" for key in keys]
     for index, word in enumerate((*_KEYS, "profile")):
         longer = [

@@ -19,7 +19,8 @@ from harness.results.table import Group, Table
 from harness.results.units import Unit, human, unit_for
 
 LONGEST_NOTE = 300
-_SETTINGS = frozenset({"regime", "format", "device", "precision", "batch", "tile", "threads"})
+_SETTINGS = frozenset({"regime", "seed", "settings", "format", "device", "precision", "batch", "tile", "threads"})
+_OF_TRAINING = frozenset({"seed", "settings"})
 
 
 class Cell(NamedTuple):
@@ -74,11 +75,12 @@ def printable(text: str) -> str:
 
 
 def tells_apart(column: Column, rows: Sequence[Row]) -> bool:
-    """Whether rows of the same model and runtime differ in this column of settings."""
+    """Whether rows of the same model and runtime, and of the same regime for what belongs to a training, differ in this column of settings."""
     if column.key not in _SETTINGS:
         return False
-    pairs = {(text_of(row, "model"), text_of(row, "runtime")) for row in rows}
-    return len({(text_of(row, "model"), text_of(row, "runtime"), text_of(row, column.key)) for row in rows}) > len(pairs)
+    shared = ("model", "regime", "runtime") if column.key in _OF_TRAINING else ("model", "runtime")
+    alike = [tuple(text_of(row, key) for key in shared) for row in rows]
+    return len({(*same, text_of(row, column.key)) for same, row in zip(alike, rows, strict=True)}) > len(set(alike))
 
 
 def _is_shown(column: Column, rows: Sequence[Row]) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
+from harness.core.artifact import Checkpoint
+from harness.core.files import sha256_of_text
 from harness.core.record import Advice, ProfileRecord
+from harness.core.specs import names_of
 from harness.results.figure import Entry
 from harness.results.pareto import Rank
 
 SHORT_ID = 8
+_SHORT_MARK = 6
+_LONGEST_VALUE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +40,39 @@ def text_of_record(record: ProfileRecord, key: str) -> str:
     return _FACTS[key](record)
 
 
+def training_of(record: ProfileRecord) -> Hashable:
+    """How a model was made, its weights apart: training again with equal settings gives an equal value.
+
+    Of a model that was not trained here it is what its file takes and gives, so that the versions of one file are equal.
+    """
+    made = record.checkpoint
+    return made.regime, made.seed, made.label_fraction, _settings_json(made)
+
+
+def _settings_json(made: Checkpoint) -> str:
+    """Options, recipe, initial weights, input and output as one text. Not canonical JSON, which refuses a NaN among the options."""
+    options = (made.encoder_options, made.decoder_options, made.recipe, made.initial_weights)
+    return json.dumps([*options, names_of(made.bands), made.zero_filled, made.classes, made.input_size], sort_keys=True)
+
+
+def _settings_text(record: ProfileRecord) -> str:
+    """What people know settings by, and a hash of all of them, since a recipe of one name can change."""
+    made = record.checkpoint
+    given = [f"{key}={value}" for options in (made.encoder_options, made.decoder_options) for key, value in options.items()]
+    if made.is_foreign:
+        given += [f"{len(made.bands)} bands", f"{made.input_size} px", f"{len(made.classes)} classes"]
+    named = [str(name) for name in (made.recipe.get("name"), made.initial_weights.get("source")) if name not in (None, "random")]
+    texts = [text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 2]}.." for text in (*given, *named)]
+    return " ".join([*texts, f"#{sha256_of_text(_settings_json(made))[:_SHORT_MARK]}"])
+
+
 def _rank_text(row: Row) -> str:
     return "-" if row.rank is None else f"{row.rank.place}{'=' if row.rank.shared else ''}"
 
 
 def _regime_text(record: ProfileRecord) -> str:
     made = record.checkpoint
-    return made.regime if made.label_fraction == 1.0 else f"{made.regime} {made.label_fraction:.0%}"
+    return made.regime if made.label_fraction == 1.0 else f"{made.regime} {100 * made.label_fraction:g}%"
 
 
 _JUDGED: Mapping[str, Callable[[Row], str]] = {
@@ -51,6 +83,8 @@ _JUDGED: Mapping[str, Callable[[Row], str]] = {
 _FACTS: Mapping[str, Callable[[ProfileRecord], str]] = {
     "model": lambda record: record.cell.model,
     "regime": _regime_text,
+    "seed": lambda record: str(record.checkpoint.seed),
+    "settings": _settings_text,
     "data": lambda record: f"{record.data.name} {record.data.version}".strip() if record.data else "-",
     "machine": lambda record: record.environment.machine,
     "profile": lambda record: record.profile.name,

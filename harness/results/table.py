@@ -11,7 +11,6 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.core.files import canonical_json
 from harness.core.record import Advice, ProfileRecord
 from harness.results.area import NO_PRICES, Prices
 from harness.results.baselines import Baseline, baselines_of
@@ -23,6 +22,7 @@ from harness.results.grouping import GROUP, Place, grouped
 from harness.results.pareto import Coordinate, front, ranks
 from harness.results.row import Row as Row
 from harness.results.row import text_of as text_of
+from harness.results.row import training_of
 from harness.results.store import Problem, Records, collector_paused
 
 FRONT = ("miou", "latency")
@@ -87,10 +87,9 @@ def table_from_records(records: Records, *, sort: str = "miou", axes: Sequence[s
 
 def row_key(record: ProfileRecord) -> Hashable:
     """What a row is: how the model was trained and how it ran. Training again with equal settings replaces the row."""
-    made, cell = record.checkpoint, record.cell
-    settings = canonical_json([made.encoder_options, made.decoder_options, made.recipe, made.initial_weights])
-    trained = (made.regime, made.seed, made.label_fraction, settings)
-    return (record.profile_sha256, cell.model, trained, cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads, cell.shape)
+    cell = record.cell
+    ran = (cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads, cell.shape)
+    return (record.profile_sha256, cell.model, training_of(record), *ran)
 
 
 def _group(place: Place, records: Sequence[ProfileRecord], *, sort: str, axes: tuple[str, ...], view: View) -> Group:

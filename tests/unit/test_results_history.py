@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from harness.core.artifact import FOREIGN
 from harness.core.errors import RecordError, UnknownNameError
 from harness.results.change_points import FEWEST, SHORTEST, change_points, noise_of, penalty
 from harness.results.history import History, history
 from harness.results.render_history import lines_of, object_of
 from harness.support.commit import code_at
-from tests.builders import environment, failed, latency, miou, record, single
+from tests.builders import BANDS, checkpoint, environment, failed, latency, miou, record, single
 
 
 def deviations(values: list[float]) -> float:
@@ -207,3 +208,40 @@ def test_rounded_and_paged_figures_whose_neighbors_tie_are_no_changes_and_a_step
         assert change_points([math.log(1e8 + 4096 * rng.randint(1, 4) * (rng.random() < 0.2)) for _ in range(20)]) == []
     assert change_points([math.log(value) for value in [0.8] * 6 + [0.80002] * 2 + [0.8] * 6]) == []
     assert change_points([math.log(value) for value in [100.0] * 7 + [101.0] * 7]) == [7]
+
+
+def runs_of(model: str, count: int, day: int, p50: float, **facts: Any) -> list[Any]:
+    """Daily runs of one training whose weights are new each day."""
+    made = [checkpoint(model, **{"weights_sha256": f"{day + index:064d}", **facts}) for index in range(count)]
+    return [record(model, made=one, created=f"2026-10-{day + index:02d}T10:00:00", measured=[latency(p50)]) for index, one in enumerate(made)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"encoder_options": {"width": 128}}, "width=128"),
+        ({"decoder_options": {"depth": 3}}, "depth=3"),
+        ({"recipe": {"name": "long", "epochs": 99}}, "long"),
+        ({"initial_weights": {"source": "resnet.pth", "sha256": "1"}}, "resnet.pth"),
+        ({"seed": 1}, "seed 1"),
+        ({"label_fraction": 0.015}, "1.5%"),
+        ({"bands": BANDS[:2]}, "#"),
+        ({"input_size": 256}, "#"),
+    ],
+)
+def test_a_model_of_other_settings_is_another_series_and_no_regression(changed: dict[str, Any], named: str) -> None:
+    found = history([*runs_of("a+x", 6, 1, 0.01), *runs_of("a+x", 6, 10, 0.03, **changed)])
+    assert [(len(series.points), series.changes) for series in found.series] == [(6, ()), (6, ())]
+    assert len({series.name for series in found.series}) == 2
+    assert any(named in series.name for series in found.series)
+
+
+def test_versions_of_a_foreign_file_are_one_series_and_another_file_of_that_name_is_not() -> None:
+    facts = {"regime": FOREIGN, "data": "unknown"}
+    versions = [*runs_of("model", 4, 1, 0.01, **facts), *runs_of("model", 4, 10, 0.03, **facts)]
+    other = runs_of("model", 6, 20, 0.09, classes=("a", "b", "c"), **facts)
+    small, foreign = sorted(history([*versions, *other]).series, key=lambda series: len(series.points))
+    assert (len(small.points), small.changes) == (6, ())
+    assert [change.index for change in foreign.changes] == [4]
+    assert "2 classes" in foreign.name
+    assert "3 classes" in small.name

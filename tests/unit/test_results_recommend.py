@@ -12,7 +12,7 @@ from harness.results.render_recommendation import lines_of, object_of
 from harness.results.row import Row
 from harness.results.store import Records
 from harness.results.table import table_from_records
-from tests.builders import failed, latency, miou, record, single
+from tests.builders import checkpoint, failed, latency, miou, record, single
 
 FAST = Asked("--max-latency 50ms", "latency", max=0.05)
 SMALL = Asked("--max-memory 1GB", "memory", max=1e9)
@@ -136,3 +136,12 @@ def test_what_makes_the_choice_doubtful_is_said() -> None:
 
 def test_a_record_can_not_steer_the_terminal() -> None:
     assert "\x1b" not in "\n".join(lines_of(asked(item("\x1b[31mred+x", 0.01, 0.9))))
+
+
+def test_rows_that_differ_in_seed_or_options_alone_are_named_by_them() -> None:
+    measured = [latency(0.02), miou(0.8), single("peak_host_memory", 5e8)]
+    twins = [record("a+x", made=checkpoint("a+x", seed=seed, encoder_options={"width": 64 + seed}), measured=measured) for seed in (0, 1)]
+    best, second = (line for line in lines_of(asked(*twins)) if "a+x" in line and "costs" not in line)
+    assert {"seed 0, settings width=64 #", "seed 1, settings width=65 #"} == {line[line.index("seed") : line.index("#") + 1] for line in (best, second)}
+    (alone,) = (line for line in lines_of(asked(twins[0])) if "best choice" in line)
+    assert "seed" not in alone

@@ -12,9 +12,10 @@ from harness.core.measurement import percentile_interval
 from harness.core.record import Advice, ProfileRecord
 from harness.results.baselines import Baseline
 from harness.results.figure import Absent, Entry, Figure, figure_from_outcome, ratio_of_medians, tail_from_outcome
+from harness.results.layout import grid_from_group
 from harness.results.store import Records
 from harness.results.table import Group, Row, table_from_records, text_of
-from tests.builders import checkpoint, environment, failed, latency, miou, outcomes, profile, record, single, spread
+from tests.builders import BANDS, checkpoint, environment, failed, latency, miou, outcomes, profile, record, single, spread
 
 
 def group_of(*records: ProfileRecord, sort: str = "miou") -> Group:
@@ -204,3 +205,42 @@ def test_a_column_that_can_not_be_is_an_error(arguments: dict[str, str], message
 
 def test_no_records_no_groups() -> None:
     assert table_from_records(Records()).groups == ()
+
+
+def trained(created: int, **facts: Any) -> ProfileRecord:
+    return record(made=checkpoint(**facts), created=f"2026-11-21T10:00:{created:02d}")
+
+
+def header_and_texts(*records: ProfileRecord) -> tuple[tuple[str, ...], set[tuple[str, ...]]]:
+    """Keys of the columns, and per row what it says of its training."""
+    grid = grid_from_group(table_from_records(Records(records)).groups[0])
+    keys = tuple(column.key for column in grid.columns)
+    texts = [index for index, key in enumerate(keys) if key in ("model", "regime", "seed", "settings", "runtime")]
+    return keys, {tuple(row[index].text for index in texts) for row in grid.cells}
+
+
+def test_rows_of_other_seeds_and_settings_do_not_look_alike() -> None:
+    rows = [trained(0), trained(1, seed=1), trained(2, encoder_options={"width": 128}), trained(3, bands=BANDS[:2]), trained(4, recipe={"lr": 0.1})]
+    keys, texts = header_and_texts(*rows)
+    assert {"seed", "settings"} <= set(keys)
+    assert len(texts) == len(rows)
+    assert any("width=128 #" in text[3] for text in texts)
+
+
+def test_seed_and_settings_show_only_where_they_tell_rows_apart() -> None:
+    seeds = header_and_texts(trained(0), trained(1, seed=1))[0]
+    assert "seed" in seeds
+    assert "settings" not in seeds
+    regimes = header_and_texts(trained(0), trained(1, regime="scratch", seed=1, recipe={"name": "long"}))[0]
+    assert {"seed", "settings"}.isdisjoint(regimes)
+
+
+def test_training_again_with_equal_settings_replaces_the_row_and_another_input_does_not() -> None:
+    again = [trained(0), trained(1, weights_sha256="0" * 64)]
+    assert len(table_from_records(Records(tuple(again))).groups[0].rows) == 1
+    other = trained(2, input_size=256)
+    assert len(table_from_records(Records((*again, other))).groups[0].rows) == 2
+
+
+def test_options_that_are_no_numbers_are_settings_too() -> None:
+    assert len(table_from_records(Records((trained(0), trained(1, recipe={"lr": float("nan")})))).groups[0].rows) == 2
