@@ -111,7 +111,13 @@ def read_value(path: Path, kind: type[Value], error: type[HarnessError], hint: s
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror or problem}", hint) from problem
     except pydantic.ValidationError as problem:
-        raise error(f"{path}: {first_problem(problem)}", hint) from problem
+        raise error(f"{path}: {first_problem(problem)}{_newer(problem)}", hint) from problem
+
+
+def _newer(problem: pydantic.ValidationError) -> str:
+    """What an unknown key in a file that a program wrote may mean: new optional fields don't change a schema's number."""
+    unknown = any(detail["type"] == "extra_forbidden" for detail in problem.errors())
+    return "; a newer version may have written it: update eo-harness" if unknown else ""
 
 
 def read_yaml(path: Path, kind: type[Value], hint: str = "") -> Value:

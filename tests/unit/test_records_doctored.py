@@ -58,6 +58,7 @@ def inside(*keys: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
 
 
 NAN, INF = math.nan, math.inf
+MISSING = {"kind": "missing", "quantity": "beauty", "why": "skipped", "reason": "x"}
 RATE = {"kind": "measured", "quantity": "throughput", "detail": {}}
 #: What is changed in a good record, and the field that the problem names.
 DOCTORED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
@@ -96,6 +97,8 @@ DOCTORED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "worst tiles are text": (measured(6, detail={"worst_tiles": "abc"}), "detail.worst_tiles"),
     "an agreement is text": (measured(6, detail={"worst_tiles": [{"tile": "a", "agreement": "high"}]}), "detail.worst_tiles.0.agreement"),
     "a peak is 0": (measured(5, detail={"peak_flops": 1.0, "peak_bandwidth": 0.0}), "detail.peak_bandwidth"),
+    "a quantity is of a newer version": (measured(0, quantity="beauty"), "unknown quantity 'beauty'"),
+    "a missing quantity is of a newer version": (lambda content: content["outcomes"].append(MISSING), "unknown quantity 'beauty'"),
     "the code is text": (inside("detail", code="abc"), "detail.code"),
     "the commit is a number": (inside("detail", code={"commit": 5}), "detail.code.commit"),
     "the parity is text": (inside("detail", export_parity="abc"), "detail.export_parity"),
