@@ -119,8 +119,6 @@ class Subject(Protocol):
     import_peak: int
     load_peak: int
     dataset: DatasetSpec | None
-    #: The number of an example batch and the logits of a timed call over it, set by the latency probe.
-    timed: tuple[int, np.ndarray] | None
     #: Where the inputs of timed calls come from: "tiles of NAME" or "random".
     example_source: str
     #: Folder of reference logits `<tile index>.npy`, (classes, H, W) float32 of the checkpoint on torch_eager; None: see `no_reference`.
@@ -152,6 +150,14 @@ class Subject(Protocol):
 
     def examples(self) -> list[list[np.ndarray]]:
         """Batches of inputs, each a list with one (B, C, H, W) float32 array per input of the artifact."""
+        ...
+
+    def example(self) -> list[np.ndarray]:
+        """The first of them alone, where the others would be in the way of what is measured."""
+        ...
+
+    def keep_timed(self, batch: int, logits: np.ndarray) -> None:
+        """Take the logits of a timed call over the example batch of this number, to be compared with those that are scored."""
         ...
 
     def predictions(self) -> Iterable[tuple[Tile, np.ndarray]]:

@@ -28,7 +28,7 @@ class Energy:
         if isinstance(counter, str):
             yield Missing(quantity="energy", why="unsupported", reason=counter)
             return
-        subject.session.bind(subject.examples()[0])
+        subject.session.bind(subject.example())
         windows = [_window(subject, counter) for _ in range(WINDOWS)]
         if not all(joules > 0 for _, joules, _ in windows):
             yield Missing(quantity="energy", why="failed", reason=f"the counter stood still ({counter.source})")

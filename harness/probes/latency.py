@@ -31,7 +31,7 @@ class Latency:
         warmup = warm_up(calls.compute, sampling, clock, before=calls.bind_next)
         samples = sample(calls.compute, sampling, clock, before=calls.bind_next)
         if subject.dataset is not None:
-            subject.timed = (calls.batch, logits_from(subject.session.outputs(), subject.artifact, calls.side))
+            subject.keep_timed(calls.batch, logits_from(subject.session.outputs(), subject.artifact, calls.side))
         yield Measurement(quantity="latency", samples=tuple(samples), warmup=tuple(warmup), detail=detail)
         yield from _rates(subject, calls.pixels, samples)
         yield Measurement(quantity="end_to_end_latency", samples=tuple(sample(calls.whole, _shorter(sampling), clock)), detail=detail)

@@ -23,7 +23,8 @@ class Memory:
         detail = {"source": host_memory.SOURCE}
         yield Measurement(quantity="import_memory", samples=(float(subject.import_peak),), detail=detail)
         yield Measurement(quantity="load_memory", samples=(float(subject.load_peak),), detail=detail)
-        batch = subject.examples()[0]
+        batch = subject.example()
+        subject.session.bind(batch)  # lets go of what another probe bound, before the peak is reset
         host_memory.reset_peak()
         for _ in range(RUNS):
             subject.session.bind(batch)

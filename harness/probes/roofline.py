@@ -27,7 +27,7 @@ class Roofline:
         if reason:
             yield from (Missing(quantity=name, why="unsupported", reason=reason) for name in QUANTITIES)
             return
-        batch = subject.examples()[0]
+        batch = subject.example()
         work = subject.known["forward_flops"].value * batch[0].shape[0]
         threads = subject.threads
         kept = peaks_file(subject.fingerprint, threads)

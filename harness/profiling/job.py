@@ -45,6 +45,11 @@ class Job(Value):
         return self.work / f"inputs-{index}.npy"
 
     @property
+    def timed_file(self) -> Path:
+        """Logits of a call that was timed, to be compared with those that are scored."""
+        return self.work / "timed.npy"
+
+    @property
     def pictures_folder(self) -> Path:
         return self.work / "pictures"
 

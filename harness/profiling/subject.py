@@ -80,6 +80,14 @@ class OpenSubject:
     def examples(self) -> list[list[np.ndarray]]:
         return examples_of(self.job, self.artifact)
 
+    def example(self) -> list[np.ndarray]:
+        return example_of(self.job, self.artifact)
+
+    def keep_timed(self, batch: int, logits: np.ndarray) -> None:
+        """The logits wait in a file, so that they are no part of the memory that is measured after."""
+        np.save(self.job.timed_file, logits)
+        self.timed = (batch, np.load(self.job.timed_file, mmap_mode="r", allow_pickle=False))
+
     def predictions(self) -> Iterator[tuple[Tile, np.ndarray]]:
         source, folder = self.tiles(), self.job.outputs_folder
         count = min(len(source), self.profile.max_tiles or len(source))
@@ -155,11 +163,27 @@ class OpenSubject:
 
 def examples_of(job: Job, artifact: Artifact) -> list[list[np.ndarray]]:
     """Batches of inputs that the parent wrote, each a list with one array per input of the artifact."""
-    if artifact.checkpoint.is_foreign and job.dataset is None:
-        inputs = [np.load(job.foreign_inputs_file(index), allow_pickle=False) for index in range(len(artifact.inputs))]
-        return [list(values) for values in zip(*inputs, strict=True)]
-    batch, tiles = job.profile.input.batch, np.load(job.inputs_file, allow_pickle=False)
-    return [[as_input(tiles[start : start + batch], artifact)] for start in range(0, len(tiles) - batch + 1, batch)]
+    if _has_random_inputs(job, artifact):
+        count = len(_mapped(job.foreign_inputs_file(0)))
+    else:
+        count = len(_mapped(job.inputs_file)) // job.profile.input.batch
+    return [example_of(job, artifact, number) for number in range(count)]
+
+
+def example_of(job: Job, artifact: Artifact, number: int = 0) -> list[np.ndarray]:
+    """One of `examples_of`, in memory of its own: a session that holds it holds nothing of the other batches."""
+    if _has_random_inputs(job, artifact):
+        return [np.array(_mapped(job.foreign_inputs_file(index))[number]) for index in range(len(artifact.inputs))]
+    batch = job.profile.input.batch
+    return [as_input(np.array(_mapped(job.inputs_file)[number * batch : (number + 1) * batch]), artifact)]
+
+
+def _has_random_inputs(job: Job, artifact: Artifact) -> bool:
+    return artifact.checkpoint.is_foreign and job.dataset is None
+
+
+def _mapped(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @contextlib.contextmanager

@@ -85,6 +85,19 @@ def test_memory_phases_are_of_the_size_of_a_python_process(subject, data, tmp_pa
     assert "VmHWM" in done.measured("peak_host_memory").detail["source"]
 
 
+def test_the_peak_holds_one_batch_however_many_are_timed(subject, data, tmp_path, monkeypatch):
+    """A batch of 400 tiles of 3 x 64 x 64 float32 is 19.7 MB; the logits of the fake runtime are made only when they are fetched."""
+
+    def peak(size: int, batches: int) -> float:
+        monkeypatch.setattr("harness.profiling.run.EXAMPLE_BATCHES", batches)
+        one = job(subject, data, tmp_path / f"{size}-{batches}", probes=("latency", "memory"), input={"batch": size}).model_copy(update={"dataset": None})
+        return record(one).measured("peak_host_memory").value
+
+    alone, among_four = peak(400, 1), peak(400, 4)
+    assert abs(among_four - alone) < 6e6
+    assert among_four - peak(1, 4) == pytest.approx(399 * 3 * 64 * 64 * 4, abs=6e6)
+
+
 @pytest.mark.parametrize(
     ("fail", "said"),
     [

@@ -52,7 +52,7 @@ def outcome(counter):
         clock.advance(0.25)
 
     session = SimpleNamespace(bind=lambda inputs: None, run=run, sync=lambda: None)
-    subject = SimpleNamespace(session=session, clock=clock, profile=profile(), examples=lambda: [[None]])
+    subject = SimpleNamespace(session=session, clock=clock, profile=profile(), example=lambda: [None])
     (found,) = Energy(lambda device: counter(clock)).measure(subject)
     return found, calls
 

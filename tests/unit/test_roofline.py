@@ -42,9 +42,9 @@ def subject(tmp_path, known, device="cpu"):
         bind=lambda inputs: None, run=lambda: clock.advance(0.25), sync=lambda: None, outputs=lambda: [np.zeros((2, 2, 8, 8), np.float32)]
     )
     artifact = SimpleNamespace(checkpoint=checkpoint(), precision="fp32")
-    batch = [[np.zeros((2, 3, 8, 8), np.float32)]]
+    batch = [np.zeros((2, 3, 8, 8), np.float32)]
     chosen = profile(runtime={"device": device}) if device == "cuda" else profile()
-    return SimpleNamespace(session=session, clock=clock, profile=chosen, examples=lambda: batch, known=known, threads=1, fingerprint="f0", artifact=artifact)
+    return SimpleNamespace(session=session, clock=clock, profile=chosen, example=lambda: batch, known=known, threads=1, fingerprint="f0", artifact=artifact)
 
 
 def test_achieved_and_intensity_by_hand(tmp_path, monkeypatch):
