@@ -144,6 +144,11 @@ class Subject(Protocol):
         """A folder for pictures; the stage keeps them beside the record."""
         ...
 
+    @property
+    def tile_sides(self) -> tuple[tuple[int, int], ...]:
+        """(H, W) of the tiles whose first windows are the example inputs; () where these are random."""
+        ...
+
     def tiles(self) -> TileSource:
         """The tiles of the profile's split. Raises MeasurementError without a data set."""
         ...

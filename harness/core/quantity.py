@@ -20,12 +20,17 @@ _ALL = (
     Quantity("latency", "s", "lower", "wall time of one synchronous call with inputs bound: run, then wait for the device; batch as in the profile"),
     Quantity("end_to_end_latency", "s", "lower", "wall time to bind one batch of raw pixels, run, wait, and fetch the logits"),
     Quantity("device_latency", "s", "lower", "time of one pass between two events in the device's own queue; the launch and copies are not in it"),
-    Quantity("throughput", "px/s", "higher", "pixels of the input over the median latency, one synchronous caller"),
+    Quantity(
+        "throughput",
+        "px/s",
+        "higher",
+        "pixels of tiles that a call is good for over the median latency, one synchronous caller; no padding, and what windows share counts once",
+    ),
     Quantity(
         "area_throughput",
         "km2/s",
         "higher",
-        "ground that the input covers (pixels times the data set's ground sampling distance squared) over the median latency",
+        "ground that a call is good for (pixels as in throughput times the data set's ground sampling distance squared) over the median latency",
     ),
     Quantity(
         "pipelined_throughput", "px/s", "higher", "pixels per second of 8 calls launched in a row with one wait at the end; not the inverse of the latency"

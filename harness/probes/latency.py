@@ -13,6 +13,7 @@ from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
 from harness.support.layout import image_side, logits_from
 from harness.support.sampling import sample, timed, warm_up
+from harness.support.windows import count_windows, pixels_per_window
 
 #: Calls that are launched before one wait, for the pipelined throughput.
 QUEUED = 8
@@ -33,7 +34,7 @@ class Latency:
         if subject.dataset is not None:
             subject.keep_timed(calls.batch, logits_from(subject.session.outputs(), subject.artifact, calls.side))
         yield Measurement(quantity="latency", samples=tuple(samples), warmup=tuple(warmup), detail=detail)
-        yield from _rates(subject, calls.pixels, samples)
+        yield from _rates(subject, calls, samples)
         yield Measurement(quantity="end_to_end_latency", samples=tuple(sample(calls.whole, _shorter(sampling), clock)), detail=detail)
         yield _pipelined(subject, calls)
 
@@ -45,8 +46,13 @@ class _Calls:
         self._session, self._batches = subject.session, subject.examples()
         self.shape = self._batches[0][0].shape
         self.side = image_side(self._batches[0][0], subject.artifact)
-        self.pixels = self.shape[0] * math.prod(self.side) if self.shape else 0
+        self.counted = _counted(subject, self.shape[0], self.side) if all(self.side) else {}
         self.batch = -1
+
+    @property
+    def pixels(self) -> float:
+        """Pixels that a call is good for, 0 where its input is no image."""
+        return float(self.counted.get("pixels_per_call", 0.0))
 
     def bind_next(self) -> None:
         self.batch = (self.batch + 1) % len(self._batches)
@@ -67,6 +73,16 @@ class _Calls:
         self._session.outputs()
 
 
+def _counted(subject: Subject, batch: int, side: tuple[int, int]) -> dict[str, object]:
+    """The pixels of a call and how they are counted: no padding, and what windows share counts once; random inputs are taken as they are."""
+    given = batch * math.prod(side)
+    if not subject.tile_sides:
+        return {"pixels_per_call": given}
+    windows = {f"{height}x{width}": count_windows(height, width, side[1]) for height, width in subject.tile_sides}
+    useful = batch * pixels_per_window(subject.tile_sides, side[1])
+    return {"pixels_per_call": useful, "pixels_of_input": given, "windows_by_tile": windows}
+
+
 def _require_numbers(outputs: Sequence[np.ndarray]) -> None:
     """Raises MeasurementError for NaN: a model that computes nothing is not timed (fast but wrong must not pass)."""
     broken = sum(int(np.isnan(output).sum()) for output in outputs if np.issubdtype(output.dtype, np.floating))
@@ -74,13 +90,14 @@ def _require_numbers(outputs: Sequence[np.ndarray]) -> None:
         raise MeasurementError(f"{broken} of {sum(output.size for output in outputs)} output values are NaN, so its time says nothing", "look at the weights")
 
 
-def _rates(subject: Subject, pixels: int, seconds: Sequence[float]) -> Iterable[Measurement | Missing]:
-    """Pixels and, where the data set says how large one is, square kilometers per second."""
+def _rates(subject: Subject, calls: _Calls, seconds: Sequence[float]) -> Iterable[Measurement | Missing]:
+    """Pixels of tiles and, where the data set says how large one is, square kilometers per second."""
+    pixels = calls.pixels
     if not pixels:
         yield Missing(quantity="throughput", why="unsupported", reason="the input is no image")
         yield Missing(quantity="area_throughput", why="unsupported", reason="the input is no image")
         return
-    yield Measurement(quantity="throughput", samples=tuple(pixels / value for value in seconds), detail={"pixels_per_call": pixels})
+    yield Measurement(quantity="throughput", samples=tuple(pixels / value for value in seconds), detail=calls.counted)
     gsd = subject.dataset.gsd_m if subject.dataset is not None else None
     if gsd is None:
         reason = f"{subject.dataset.name} does not say how many meters a pixel covers" if subject.dataset else "random inputs have no ground sampling distance"

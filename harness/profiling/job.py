@@ -45,6 +45,11 @@ class Job(Value):
         return self.work / f"inputs-{index}.npy"
 
     @property
+    def sides_file(self) -> Path:
+        """Height and width of the tiles whose first windows are the inputs; not there where the inputs are random."""
+        return self.work / "sides.json"
+
+    @property
     def timed_file(self) -> Path:
         """Logits of a call that was timed, to be compared with those that are scored."""
         return self.work / "timed.npy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import uuid
 from pathlib import Path
@@ -13,6 +14,7 @@ import harness
 from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, HarnessError, MeasurementError
+from harness.core.files import write_atomic
 from harness.core.measurement import Missing, Outcome
 from harness.core.record import Cell, ProfileRecord
 from harness.core.registry import PROBES
@@ -127,7 +129,9 @@ def write_examples(job: Job, artifact: Artifact) -> None:
     if not usable:
         raise MeasurementError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")
     size = tile_size(job.profile, artifact)
-    np.save(job.inputs_file, np.stack([padded(source[index].image, size)[:, :size, :size] for index in range(min(count, usable))]))
+    images = [source[index].image for index in range(min(count, usable))]
+    np.save(job.inputs_file, np.stack([padded(image, size)[:, :size, :size] for image in images]))
+    write_atomic(job.sides_file, json.dumps([image.shape[1:] for image in images]) + "\n")
 
 
 def _write_random(job: Job, artifact: Artifact) -> None:

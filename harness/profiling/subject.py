@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -71,6 +72,12 @@ class OpenSubject:
     @property
     def pictures(self) -> Path:
         return self.job.pictures_folder
+
+    @property
+    def tile_sides(self) -> tuple[tuple[int, int], ...]:
+        if not self.job.sides_file.is_file():
+            return ()
+        return tuple((height, width) for height, width in json.loads(self.job.sides_file.read_text()))
 
     def tiles(self) -> TileSource:
         if self.dataset is None or self.job.data_root is None:
@@ -163,10 +170,8 @@ class OpenSubject:
 
 def examples_of(job: Job, artifact: Artifact) -> list[list[np.ndarray]]:
     """Batches of inputs that the parent wrote, each a list with one array per input of the artifact."""
-    if _has_random_inputs(job, artifact):
-        count = len(_mapped(job.foreign_inputs_file(0)))
-    else:
-        count = len(_mapped(job.inputs_file)) // job.profile.input.batch
+    random = _has_random_inputs(job, artifact)
+    count = len(_mapped(job.foreign_inputs_file(0))) if random else len(_mapped(job.inputs_file)) // job.profile.input.batch
     return [example_of(job, artifact, number) for number in range(count)]
 
 

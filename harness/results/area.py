@@ -1,7 +1,8 @@
 """What a square kilometer costs: time, FLOP, energy, money and CO2, from a record's throughput and its data's ground sampling distance.
 
-Area of a pixel = gsd^2. Tiles side by side without overlap, one synchronous caller, reading and writing of files not included; money is
-the time times the price of an hour of the machine; CO2 is the measured energy times the grid's intensity, never a guess from a power rating.
+Area of a pixel = gsd^2. Tiles lie side by side; a call is good for the pixels that its record says, without padding, and with those that
+windows share counted once. One synchronous caller, reading and writing of files not included; money is the time times the price of an hour of
+the machine; CO2 is the measured energy times the grid's intensity, never a guess from a power rating.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def area_entries(record: ProfileRecord, entries: Mapping[str, Entry], prices: Pr
     if isinstance(pixel, Absent):
         return dict.fromkeys(AREA_KEYS, pixel)
     rate = scaled(entries["throughput"], pixel)
-    time, joule = inverse(rate, 1.0), scaled(entries["energy"], MILLION / (_pixels(record) * record.cell.batch * pixel))
+    time, joule = inverse(rate, 1.0), scaled(entries["energy"], MILLION / (_pixels(record) * pixel))
     return {
         "area_rate": rate,
         "time_per_km2": time,
@@ -67,15 +68,17 @@ def _pixel_km2(record: ProfileRecord) -> float | Absent:
     return record.data.gsd_m**2 / M2_PER_KM2
 
 
-def _pixels(record: ProfileRecord) -> int:
-    return record.cell.tile * record.cell.tile
+def _pixels(record: ProfileRecord) -> float:
+    """Pixels of tiles that a call is good for."""
+    measured = record.measured("throughput")
+    return float((measured.detail if measured else {}).get("pixels_per_call") or record.cell.batch * record.cell.tile**2)
 
 
 def _flops(record: ProfileRecord, flops: Entry, pixel: float) -> Entry:
     """FLOP are counted at the checkpoint's input size, so other tiles have no figure."""
     if record.cell.tile != record.checkpoint.input_size:
         return Absent("unsupported", f"FLOP are counted at {record.checkpoint.input_size} px, the tile is {record.cell.tile} px")
-    return scaled(flops, 1 / (_pixels(record) * pixel))
+    return scaled(flops, record.cell.batch / (_pixels(record) * pixel))
 
 
 def _cost(time: Entry, prices: Prices) -> Entry:

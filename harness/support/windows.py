@@ -41,6 +41,12 @@ def count_windows(height: int, width: int, size: int, stride: int | None = None)
     return len(starts(height, size, stride)) * len(starts(width, size, stride))
 
 
+def pixels_per_window(sides: Iterable[tuple[int, int]], size: int) -> float:
+    """Pixels of tiles (H, W) over the windows that cover them, on average: `size` ** 2 without padding and overlap, less with them."""
+    tiles = list(sides)
+    return sum(height * width for height, width in tiles) / sum(count_windows(height, width, size) for height, width in tiles)
+
+
 def predict(run: Run, image: np.ndarray, size: int, *, stride: int | None = None, batch: int = BATCH) -> np.ndarray:
     """Logits (K, H, W) float32 of one image (C, H, W) of any height and width.
 

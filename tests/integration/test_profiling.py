@@ -162,7 +162,19 @@ def test_area_per_second_comes_from_the_ground_sampling_distance(subject, data, 
     done = record(job(subject, data, tmp_path / "w", probes=("latency",)))
     pixels, area = done.measured("throughput"), done.measured("area_throughput")
     assert area.value == pytest.approx(pixels.value * 10.0**2 / 1e6)
+    assert pixels.detail == {"pixels_per_call": 64 * 64, "pixels_of_input": 64 * 64, "windows_by_tile": {"64x64": 1}}
     assert done.measured("pipelined_throughput").detail == {"calls_per_wait": 8}
+
+
+@pytest.mark.parametrize(("tile", "windows"), [(160, 9), (32, 1)])
+def test_padding_and_overlap_are_no_ground(subject, tmp_path, tile, windows):
+    """Windows of 64 px: nine for a tile of 160 px, and one, mostly padding, for a tile of 32 px."""
+    DATASETS.load("synthetic").prepare(tmp_path / "tiles", lambda done, total, what: None, tile=tile)
+    done = record(job(subject, tmp_path / "tiles", tmp_path / "w", isolate=False, probes=("latency",), input={"batch": 2}))
+    detail = done.measured("throughput").detail
+    assert detail == {"pixels_per_call": 2 * tile**2 / windows, "pixels_of_input": 2 * 64 * 64, "windows_by_tile": {f"{tile}x{tile}": windows}}
+    assert done.measured("throughput").value * done.measured("latency").value == pytest.approx(detail["pixels_per_call"])
+    assert done.measured("area_throughput").detail["km2_per_call"] == pytest.approx(2 * tile**2 / windows * 1e-4)
 
 
 def test_a_provider_that_is_not_here_fails_the_cell(subject, data, tmp_path):

@@ -76,6 +76,15 @@ def test_a_batch_covers_its_tiles() -> None:
     assert figure(of_area(batch=4), "energy_per_million_km2").value == pytest.approx(2 / (4 * 1.6384) * 1e6)
 
 
+def test_a_call_is_good_for_the_pixels_that_the_record_says() -> None:
+    """Two windows of 128 px, each a third of a tile of 192 x 96 px: 2 x 6144 px at 10 m, 1.2288 km2."""
+    rate = Measurement(quantity="throughput", samples=(12288 / 0.05,), detail={"pixels_per_call": 12288})
+    item = of_area(batch=2, measured=[latency(0.05), rate, single("forward_flops", 18e9), single("energy", 2.0)])
+    assert figure(item, "area_rate").value == pytest.approx(1.2288 / 0.05)
+    assert figure(item, "flops_per_km2").value == pytest.approx(2 * 18e9 / 1.2288)
+    assert figure(item, "energy_per_million_km2").value == pytest.approx(2 / 1.2288 * 1e6)
+
+
 def test_what_is_not_known_has_a_reason() -> None:
     assert "ground sampling distance of ice" in absent(of_area(None), "time_per_km2")
     assert "random numbers" in absent(of_area(data=None), "area_rate")

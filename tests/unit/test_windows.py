@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from harness.core.errors import ConfigError
 from harness.core.specs import Tile
 from harness.support import scenes
-from harness.support.windows import count_windows, predict, predict_stream, predict_strips, starts
+from harness.support.windows import count_windows, pixels_per_window, predict, predict_stream, predict_strips, starts
 
 PUBLISHED = {300: {224: 4, 192: 4, 128: 9, 120: 9}, 512: {224: 9, 192: 9, 128: 16, 120: 25}, 1024: {224: 25, 192: 36, 128: 64, 120: 81}}
 
@@ -16,6 +16,13 @@ PUBLISHED = {300: {224: 4, 192: 4, 128: 9, 120: 9}, 512: {224: 9, 192: 9, 128: 1
 @pytest.mark.parametrize(("side", "size", "count"), [(side, size, count) for side, row in PUBLISHED.items() for size, count in row.items()])
 def test_counts_are_those_of_the_published_protocol(side, size, count):
     assert count_windows(side, side, size) == count
+
+
+def test_pixels_that_a_window_is_good_for_by_hand():
+    assert pixels_per_window([(224, 224)], 224) == 224**2
+    assert pixels_per_window([(128, 128)], 224) == 128**2
+    assert pixels_per_window([(512, 512)], 224) == 512**2 / 9
+    assert pixels_per_window([(512, 512), (100, 448)], 224) == (512**2 + 100 * 448) / 11
 
 
 def test_places_by_hand():
