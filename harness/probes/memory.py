@@ -25,6 +25,7 @@ class Memory:
         yield Measurement(quantity="load_memory", samples=(float(subject.load_peak),), detail=detail)
         batch = subject.example()
         subject.session.bind(batch)  # lets go of what another probe bound, before the peak is reset
+        host_memory.release()
         host_memory.reset_peak()
         for _ in range(RUNS):
             subject.session.bind(batch)
