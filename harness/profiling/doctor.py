@@ -11,6 +11,8 @@ from harness.core.ports import Backend
 from harness.core.record import Advice, Environment
 from harness.core.registry import BACKENDS, EXPORTERS
 from harness.core.specs import Value
+from harness.profiling import disturbance
+from harness.profiling.disturbance import load_between, reading
 from harness.profiling.environment import available_cores, environment
 from harness.support import host_memory
 
@@ -46,6 +48,7 @@ class Findings(Value):
 
 def examine(progress: Callable[[int, int, str], None]) -> Findings:
     """Try every backend and exporter, and look at the machine."""
+    before = reading()
     names = [(BACKENDS, name) for name in BACKENDS.names()] + [(EXPORTERS, name) for name in EXPORTERS.names()]
     parts: list[Part] = []
     matrix: list[Ability] = []
@@ -62,7 +65,7 @@ def examine(progress: Callable[[int, int, str], None]) -> Findings:
             parts += [Part(kind=kind.word, name=name, device=device, reason=plugin.unavailable(device)) for device in plugin.devices]
             parts += [Part(kind="provider", name=name, device=provider, reason=reason) for provider, reason in _providers(plugin).items()]
             matrix += _abilities(name, plugin)
-    here = environment(available_cores())
+    here = environment(available_cores(), load_between(before, reading()))
     return Findings(environment=here, parts=tuple(parts), matrix=tuple(matrix), advice=advice_on(here))
 
 
@@ -82,15 +85,7 @@ def _abilities(name: str, backend: Backend) -> list[Ability]:
 
 def advice_on(here: Environment) -> tuple[Advice, ...]:
     """What disturbs measurements on this machine now."""
-    advice: list[Advice] = []
-    if here.load.get("load_1min", 0.0) > 0.5 * here.cores:
-        message = f"load {here.load['load_1min']:.1f} on {here.cores} cores"
-        advice.append(Advice(kind="busy", message=message, advice="stop other programs before profiling"))
-    if here.load.get("steal_percent", 0.0) > 1:
-        advice.append(Advice(kind="steal", message=f"the host takes {here.load['steal_percent']:.0f} % of the cores away", advice="use a dedicated machine"))
-    if here.load.get("gpu_processes", 0) > 0:
-        message = f"{here.load['gpu_processes']:.0f} processes compute on the GPU"
-        advice.append(Advice(kind="gpu shared", message=message, advice="end them: nvidia-smi lists them"))
+    advice = [*disturbance.advice_on(here.load, here.cores)]
     governor = _governor()
     if governor not in (None, "performance"):
         advice.append(Advice(kind="governor", message=f"the clock governor is {governor}", advice="sudo cpupower frequency-set -g performance"))

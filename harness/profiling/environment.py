@@ -7,12 +7,15 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 from harness.core.files import canonical_json, sha256_of_text
 from harness.core.record import Environment
+from harness.support.cgroup import allowed_cores, allowed_memory
+from harness.support.gpu import visible_gpu
 
 PACKAGES = ("eo-harness", "numpy", "torch", "torchvision", "timm", "torchgeo", "terratorch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt")
 #: Instruction sets that decide which kernels a runtime picks.
@@ -22,12 +25,12 @@ FLAGS = ("avx", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "am
 def available_cores() -> int:
     """Cores that this process may use: affinity and the container's quota counted."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cores()
-    return max(1, min(cores, quota)) if quota else cores
+    quota = allowed_cores()
+    return max(1, min(cores, int(quota))) if quota else cores
 
 
-def environment(threads: int) -> Environment:
-    """This machine now, running with `threads` threads."""
+def environment(threads: int, load: Mapping[str, float] | None = None) -> Environment:
+    """This machine, running with `threads` threads; `load` is what else it did (`profiling.disturbance`)."""
     cpu, gpu = _cpu_name(), _gpu()
     cores, memory = available_cores(), _memory()
     facts = {
@@ -55,11 +58,7 @@ def environment(threads: int) -> Environment:
         packages=_packages(),
         threads=threads,
         container=_container(),
-        load={
-            "load_1min": os.getloadavg()[0],
-            "steal_percent": float(getattr(psutil.cpu_times_percent(), "steal", 0.0)),
-            **({"gpu_processes": float(_gpu_processes())} if gpu else {}),
-        },
+        load=dict(load or {}),
         fingerprint=sha256_of_text(canonical_json(facts))[:12],
     )
 
@@ -81,17 +80,8 @@ def _flags() -> tuple[str, ...]:
 
 def _memory() -> int:
     """Bytes of memory that this process may use: the smaller of the machine's and the container's."""
-    total = int(psutil.virtual_memory().total)
-    with contextlib.suppress(OSError, ValueError):
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return total
-
-
-def _cgroup_cores() -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, int(quota) // int(period))
-    return None
+    total, limit = int(psutil.virtual_memory().total), allowed_memory()
+    return total if limit is None else min(total, limit)
 
 
 def _container() -> str | None:
@@ -109,31 +99,21 @@ def _packages() -> dict[str, str]:
 
 
 def _gpu() -> dict[str, str]:
-    """Name, driver and CUDA version of the first NVIDIA GPU; empty without one."""
+    """Name of the NVIDIA GPU that CUDA takes, or of the first where that is not known, driver and CUDA version; empty without one."""
     try:
         import pynvml
     except ModuleNotFoundError:
         return {}
     try:
         pynvml.nvmlInit()
-        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        cuda, gpu = pynvml.nvmlSystemGetCudaDriverVersion_v2(), visible_gpu(pynvml)
         return {
-            "gpu": str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0))),
+            "gpu": str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0) if isinstance(gpu, str) else gpu)),
             "driver": str(pynvml.nvmlSystemGetDriverVersion()),
             "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
         }
     except pynvml.NVMLError:
         return {}
-
-
-def _gpu_processes() -> int:
-    """Processes that compute on the first GPU now; in a container those of others may be hidden."""
-    import pynvml
-
-    try:
-        return len(pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(0)))
-    except pynvml.NVMLError:
-        return 0
 
 
 def _slug(text: str) -> str:

@@ -20,6 +20,7 @@ from harness.core.record import Cell, ProfileRecord
 from harness.core.registry import PROBES
 from harness.profiling.child import measure
 from harness.profiling.data import bundle_advice, bundle_facts, dataset_of
+from harness.profiling.disturbance import advice_on, load_between, reading
 from harness.profiling.environment import environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Answer, Job
@@ -41,11 +42,13 @@ def record_of(job: Job, artifact: Artifact, command: str = "", declared: Deploym
     """
     declared = declared or job.profile
     job.work.mkdir(parents=True, exist_ok=True)
+    before = reading()
     try:
         write_examples(job, artifact)
         answer = run_job(job) if job.profile.sampling.isolate else _in_this_process(job)
     except MeasurementError as error:
         answer = Answer(failed=error.message)
+    here = environment(job.threads, load_between(before, reading()))
     return ProfileRecord(
         id=uuid.uuid4().hex,
         created=utc_now(),
@@ -53,12 +56,12 @@ def record_of(job: Job, artifact: Artifact, command: str = "", declared: Deploym
         task=artifact.checkpoint.task,
         cell=cell_of(job, artifact),
         checkpoint=artifact.checkpoint,
-        environment=environment(job.threads),
+        environment=here,
         profile=declared,
         profile_sha256=declared.sha256,
         data=_data_of(job, artifact),
         outcomes=(*answer.outcomes, *_unanswered(job.profile, answer)),
-        warnings=(*answer.warnings, *bundle_advice(job)),
+        warnings=(*answer.warnings, *bundle_advice(job), *advice_on(here.load, here.cores)),
         command=command,
         detail={
             "facts": answer.facts,

@@ -17,6 +17,7 @@ from harness.core.deployment import PROBES, DeploymentProfile, Runtime, Sampling
 from harness.core.errors import MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.registry import DATASETS
+from harness.profiling.disturbance import Reading
 from harness.profiling.job import Job
 from harness.profiling.run import record_of
 from tests.builders import fake_checkpoint
@@ -95,7 +96,7 @@ def test_the_peak_holds_one_batch_however_many_are_timed(subject, data, tmp_path
 
     alone, among_four = peak(400, 1), peak(400, 4)
     assert abs(among_four - alone) < 6e6
-    assert among_four - peak(1, 4) == pytest.approx(399 * 3 * 64 * 64 * 4, abs=6e6)
+    assert among_four - peak(1, 4) == pytest.approx(399 * 3 * 64 * 64 * 4, abs=9.5e6)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,17 @@ def test_area_per_second_comes_from_the_ground_sampling_distance(subject, data, 
     assert done.measured("pipelined_throughput").detail == {"calls_per_wait": 8}
 
 
+def test_what_disturbed_the_machine_while_a_cell_ran_is_a_warning_of_its_record(subject, data, tmp_path, monkeypatch):
+    begin = Reading(load=0.5, ticks=(0, 0, 0), own=0.0, periods=(0, 0), gpu_processes=2)
+    readings = [begin, begin._replace(load=50.0, ticks=(10_000, 1_000, 300), own=1.0, periods=(100, 10))]
+    monkeypatch.setattr("harness.profiling.run.reading", lambda: readings.pop(0))
+    done = record(job(subject, data, tmp_path / "w", isolate=False, probes=("size",)))
+    assert done.environment.load["load_1min"] == 0.5
+    said = {advice.kind: advice.message for advice in done.warnings}
+    assert said.keys() == {"busy", "steal", "throttled", "gpu shared"}
+    assert ("86 %" in said["busy"], "3 %" in said["steal"], "10 %" in said["throttled"], "2 other" in said["gpu shared"]) == (True,) * 4
+
+
 @pytest.mark.parametrize(("tile", "windows"), [(160, 9), (32, 1)])
 def test_padding_and_overlap_are_no_ground(subject, tmp_path, tile, windows):
     """Windows of 64 px: nine for a tile of 160 px, and one, mostly padding, for a tile of 32 px."""
@@ -173,7 +185,7 @@ def test_padding_and_overlap_are_no_ground(subject, tmp_path, tile, windows):
     done = record(job(subject, tmp_path / "tiles", tmp_path / "w", isolate=False, probes=("latency",), input={"batch": 2}))
     detail = done.measured("throughput").detail
     assert detail == {"pixels_per_call": 2 * tile**2 / windows, "pixels_of_input": 2 * 64 * 64, "windows_by_tile": {f"{tile}x{tile}": windows}}
-    assert done.measured("throughput").value * done.measured("latency").value == pytest.approx(detail["pixels_per_call"])
+    assert done.measured("throughput").samples[0] * done.measured("latency").samples[0] == pytest.approx(detail["pixels_per_call"])
     assert done.measured("area_throughput").detail["km2_per_call"] == pytest.approx(2 * tile**2 / windows * 1e-4)
 
 

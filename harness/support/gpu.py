@@ -1,0 +1,28 @@
+"""The GPU that CUDA calls 0 in this process, among those that NVML numbers by their place on the bus."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+
+
+def visible_gpu(nvml: Any) -> Any | str:
+    """NVML's handle of it (`nvml` is the module, initialized), or why it is not known. Raises NVMLError.
+
+    Source: CUDA C++ programming guide, environment variables: CUDA_VISIBLE_DEVICES holds indices or the beginnings of UUIDs, and indices go
+    by speed unless CUDA_DEVICE_ORDER says PCI_BUS_ID.
+    """
+    first = os.environ.get(VISIBLE, "0").partition(",")[0].strip()
+    if first.startswith("MIG-"):
+        return nvml.nvmlDeviceGetHandleByUUID(first)
+    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    if first.startswith("GPU-"):
+        named = [handle for handle in handles if str(nvml.nvmlDeviceGetUUID(handle)).startswith(first)]
+        return named[0] if len(named) == 1 else f"{VISIBLE} names {first}, which is {len(named)} of {len(handles)} GPUs"
+    if not first.isdigit() or int(first) >= len(handles):
+        return f"{VISIBLE} begins with {first!r}, which is none of {len(handles)} GPUs"
+    if os.environ.get(ORDER) != "PCI_BUS_ID" and len({str(nvml.nvmlDeviceGetName(handle)) for handle in handles}) > 1:
+        return f"which of {len(handles)} different GPUs CUDA numbers {first} is not known: set {ORDER}=PCI_BUS_ID"
+    return handles[int(first)]
