@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
-from harness.support.energy import Counter, between, gpu_counter, host_counter
+from harness.support.energy import Counter, gpu_counter, host_counter
 
 #: Windows for an interval of the median, and the least seconds of each: counters tick in milliseconds.
 WINDOWS, SECONDS = 6, 1.0
@@ -47,7 +47,7 @@ def _window(subject: Subject, counter: Counter) -> tuple[int, float, float]:
         calls += 1
         seconds = subject.clock() - begin
         if seconds >= SECONDS:
-            return calls, between(counter, before, counter.read()), seconds
+            return calls, counter.read() - before, seconds
 
 
 PROBE = Energy()

@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from harness.support.gpu import visible_gpu
 
 POWERCAP = Path("/sys/class/powercap")
 
 
 class Counter(NamedTuple):
-    """`read()` gives joules; it starts again at 0 after `wraps_at` joules (None: never)."""
+    """`read()` gives joules that only ever grow, if at most one wrap of the hardware's own counter lies between two readings."""
 
     source: str
     read: Callable[[], float]
-    wraps_at: float | None
 
 
-def between(counter: Counter, before: float, after: float) -> float:
-    """Joules from one reading to the next, over at most one wrap."""
-    return after - before if after >= before or counter.wraps_at is None else after - before + counter.wraps_at
+class _Package:
+    """One processor package's counter in microjoules, which starts again at 0 behind `range`; its wraps are added up."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._range = folder / "energy_uj", int((folder / "max_energy_range_uj").read_text())
+        self._last, self._wraps = int(self._file.read_text()), 0
+
+    def read(self) -> int:
+        now = int(self._file.read_text())
+        self._wraps += now < self._last
+        self._last = now
+        return self._wraps * self._range + now
 
 
 def host_counter(root: Path = POWERCAP) -> Counter | str:
     """Intel's and AMD's RAPL counter of the processor packages (Linux powercap), or why it can't be read."""
-    packages = sorted(folder for folder in root.glob("*-rapl:*") if folder.name.count(":") == 1) if root.is_dir() else []
-    if not packages:
+    folders = sorted(folder for folder in root.glob("*-rapl:*") if folder.name.count(":") == 1 and _is_package(folder)) if root.is_dir() else []
+    if not folders:
         return f"no RAPL counter under {root}: the processor has none, or the machine is virtual"
     try:
-        ranges = [int((folder / "max_energy_range_uj").read_text()) for folder in packages]
-        [int((folder / "energy_uj").read_text()) for folder in packages]
+        packages = [_Package(folder) for folder in folders]
     except PermissionError:
         return f"RAPL may not be read here: sudo chmod a+r {root}/*-rapl:*/energy_uj"
     except (OSError, ValueError) as error:
         return f"RAPL can't be read: {error}"
 
-    def read() -> float:
-        return sum(int((folder / "energy_uj").read_text()) for folder in packages) / 1e6
-
-    return Counter(f"RAPL, {len(packages)} processor package(s)", read, ranges[0] / 1e6 if len(packages) == 1 else None)
+    return Counter(f"RAPL, {len(packages)} processor package(s)", lambda: sum(package.read() for package in packages) / 1e6)
 
 
-def gpu_counter(index: int = 0) -> Counter | str:
-    """NVML's total energy of one GPU (Volta and later), or why it can't be read."""
+def _is_package(folder: Path) -> bool:
+    """Beside packages there may be `psys`, which counts them once more with the rest of the machine."""
+    with contextlib.suppress(OSError):
+        return (folder / "name").read_text().startswith("package")
+    return False
+
+
+def gpu_counter() -> Counter | str:
+    """NVML's total energy of the GPU that CUDA takes (Volta and later), or why it can't be read."""
     try:
         import pynvml
     except ModuleNotFoundError:
         return "needs the package pynvml: pip install 'eo-harness[gpu]'"
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        handle = visible_gpu(pynvml)
+        if isinstance(handle, str):
+            return handle
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError as error:
         return f"NVML has no energy counter here: {error}"
-    return Counter("NVML total energy of the GPU", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, None)
+    return Counter("NVML total energy of the GPU", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)
