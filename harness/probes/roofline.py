@@ -1,7 +1,9 @@
 """How near the model comes to what this machine can do: measured peaks, taken in turns with the model's own calls.
 
 Source: Williams, Waterman and Patterson 2009 (Roofline), with measured peaks instead of a data sheet's. Fewer FLOP per byte than the
-ridge (peak FLOP/s over peak B/s): memory is the limit even of a perfect kernel.
+ridge (peak FLOP/s over peak B/s): memory is the limit even of a perfect kernel. The bytes are the least that a call can move, without
+activations, so its true intensity is lower and more than the ridge decides nothing. The peak is that of fp32 products, so an artifact of
+another precision has no share of it.
 """
 
 from __future__ import annotations
@@ -42,14 +44,19 @@ class Roofline:
         call()  # warm
         for _ in range(ROUNDS):
             peak = best(peak, bench.once())
+            call()  # the triad has emptied the caches, which the model finds filled when it runs call after call
             rates.append(work / timed(call, subject.clock))
         assert peak is not None  # there is at least one round
         write_peaks(kept, peak)
         detail = {"peak_flops": peak.flops, "peak_bandwidth": peak.bandwidth, "ridge": peak.flops / peak.bandwidth, "threads": threads, "rounds": ROUNDS}
         yield Measurement(quantity="achieved_flops", samples=tuple(rates), detail=detail)
-        yield Measurement(quantity="peak_share", samples=tuple(rate / peak.flops for rate in rates), detail=detail)
+        precision = subject.artifact.precision
+        if precision == "fp32":
+            yield Measurement(quantity="peak_share", samples=tuple(rate / peak.flops for rate in rates), detail=detail)
+        else:
+            yield Missing(quantity="peak_share", why="unsupported", reason=f"the peak is measured in fp32, the artifact computes in {precision}")
         moved = self._least_bytes(subject, batch[0].nbytes)
-        bound = "memory" if work / moved < detail["ridge"] else "compute"
+        bound = "memory" if precision == "fp32" and work / moved < detail["ridge"] else "not decided"
         yield Measurement(quantity="arithmetic_intensity", samples=(work / moved,), detail={"bytes": moved, "bound": bound, **detail})
 
     def _unsupported(self, subject: Subject) -> str:

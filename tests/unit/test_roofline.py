@@ -35,13 +35,13 @@ def test_the_best_ever_seen_is_kept_and_garbage_is_not_read(tmp_path, monkeypatc
         assert read_peaks(path) is None, text
 
 
-def subject(tmp_path, known, device="cpu"):
+def subject(tmp_path, known, device="cpu", precision="fp32"):
     """A model of 1e9 FLOP that takes a quarter of a second; 31 million fp32 weights."""
     clock = ManualClock()
     session = SimpleNamespace(
         bind=lambda inputs: None, run=lambda: clock.advance(0.25), sync=lambda: None, outputs=lambda: [np.zeros((2, 2, 8, 8), np.float32)]
     )
-    artifact = SimpleNamespace(checkpoint=checkpoint(), precision="fp32")
+    artifact = SimpleNamespace(checkpoint=checkpoint(), precision=precision)
     batch = [np.zeros((2, 3, 8, 8), np.float32)]
     chosen = profile(runtime={"device": device}) if device == "cuda" else profile()
     return SimpleNamespace(session=session, clock=clock, profile=chosen, example=lambda: batch, known=known, threads=1, fingerprint="f0", artifact=artifact)
@@ -56,8 +56,38 @@ def test_achieved_and_intensity_by_hand(tmp_path, monkeypatch):
     assert found["peak_share"].value == pytest.approx(0.5)
     moved = 31_000_000 * 4 + 2 * 3 * 8 * 8 * 4 + 2 * 2 * 8 * 8 * 4
     assert found["arithmetic_intensity"].value == pytest.approx(2e9 / moved)
-    assert found["arithmetic_intensity"].detail["bound"] == "compute"
+    assert found["arithmetic_intensity"].detail["bound"] == "not decided"
     assert read_peaks(peaks_file("f0", 1)) == Peaks(16e9, 2e9)
+
+
+def outcomes(tmp_path, monkeypatch, peaks, one):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr(Bench, "once", lambda self: peaks)
+    return {outcome.quantity: outcome for outcome in Roofline().measure(one)}
+
+
+def test_fewer_flop_per_byte_than_the_ridge_are_bound_by_memory(tmp_path, monkeypatch):
+    """2e9 FLOP over 124 MB are 16 FLOP/B; a ridge of 8 decides nothing, one of 32 does."""
+    known = {"forward_flops": single("forward_flops", 1e9)}
+    assert outcomes(tmp_path, monkeypatch, Peaks(64e9, 2e9), subject(tmp_path, known))["arithmetic_intensity"].detail["bound"] == "memory"
+
+
+def test_another_precision_has_no_share_of_the_peak_in_fp32(tmp_path, monkeypatch):
+    one = subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)}, precision="int8-static")
+    found = outcomes(tmp_path, monkeypatch, Peaks(64e9, 2e9), one)
+    assert (found["peak_share"].why, found["peak_share"].reason) == ("unsupported", "the peak is measured in fp32, the artifact computes in int8-static")
+    assert found["achieved_flops"].value == pytest.approx(2 * 1e9 / 0.25)
+    assert found["arithmetic_intensity"].detail["bound"] == "not decided"
+
+
+def test_the_call_after_the_triad_is_not_timed(tmp_path, monkeypatch):
+    """A call that meets cold caches takes ten times as long."""
+    one, cold = subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)}), []
+    one.session.run = lambda: one.clock.advance(2.5 if cold and cold.pop() else 0.25)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setattr(Bench, "once", lambda self: cold.append(True) or Peaks(16e9, 2e9))
+    rates = next(outcome for outcome in Roofline().measure(one) if outcome.quantity == "achieved_flops")
+    assert set(rates.samples) == {2 * 1e9 / 0.25}
 
 
 def test_without_flop_there_is_no_roofline(tmp_path):
