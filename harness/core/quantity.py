@@ -33,7 +33,10 @@ _ALL = (
         "ground that a call is good for (pixels as in throughput times the data set's ground sampling distance squared) over the median latency",
     ),
     Quantity(
-        "pipelined_throughput", "px/s", "higher", "pixels per second of 8 calls launched in a row with one wait at the end; not the inverse of the latency"
+        "pipelined_throughput",
+        "px/s",
+        "higher",
+        "pixels per second of 8 calls launched in a row with one wait at the end, on a device with a queue; not the inverse of the latency",
     ),
     Quantity("tile_latency", "s", "lower", "wall time from the file of one tile to its map of classes: read, normalize, copy, run, stitch windows, argmax"),
     Quantity("load_time", "s", "lower", "wall time to open the artifact in the runtime, in a fresh process, the runtime's import apart"),

@@ -17,6 +17,7 @@ from harness.support.windows import count_windows, pixels_per_window
 
 #: Calls that are launched before one wait, for the pipelined throughput.
 QUEUED = 8
+BLOCKING = "on a CPU a call returns when it is done, so calls in a row are no pipeline; see throughput"
 
 
 class Latency:
@@ -115,6 +116,8 @@ def _shorter(sampling: Sampling) -> Sampling:
 def _pipelined(subject: Subject, calls: _Calls) -> Measurement | Missing:
     if not calls.pixels:
         return Missing(quantity="pipelined_throughput", why="unsupported", reason="the input is no image")
+    if subject.profile.runtime.device == "cpu":
+        return Missing(quantity="pipelined_throughput", why="unsupported", reason=BLOCKING)
     short = _shorter(subject.profile.sampling).model_copy(update={"min_runs": 6})
     seconds = sample(calls.queue, short, subject.clock, before=calls.bind_next)
     rates = tuple(QUEUED * calls.pixels / value for value in seconds)

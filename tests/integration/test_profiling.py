@@ -164,7 +164,7 @@ def test_area_per_second_comes_from_the_ground_sampling_distance(subject, data, 
     pixels, area = done.measured("throughput"), done.measured("area_throughput")
     assert area.value == pytest.approx(pixels.value * 10.0**2 / 1e6)
     assert pixels.detail == {"pixels_per_call": 64 * 64, "pixels_of_input": 64 * 64, "windows_by_tile": {"64x64": 1}}
-    assert done.measured("pipelined_throughput").detail == {"calls_per_wait": 8}
+    assert "on a CPU a call returns when it is done" in done.outcome("pipelined_throughput").reason
 
 
 def test_what_disturbed_the_machine_while_a_cell_ran_is_a_warning_of_its_record(subject, data, tmp_path, monkeypatch):
