@@ -166,7 +166,7 @@ class Subject(Protocol):
         ...
 
     def predictions(self) -> Iterable[tuple[Tile, np.ndarray]]:
-        """Every tile of the split with its logits (classes, H, W), in order; computed once, by the session that is timed."""
+        """Every tile of the split with its logits (classes, H, W), in order, by the session that is timed; computed once where they are kept."""
         ...
 
 

@@ -18,6 +18,7 @@ class Job(Value):
     `artifact` None: it is described in `folder`; a model that was not made here is described by `artifact`.
 
     `work` is the folder for this cell's inputs and outputs; `reference` holds the logits of the checkpoint on torch_eager.
+    `keep_outputs`: the logits of every tile are for others too, so they lie in `outputs_folder` in the end.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class Job(Value):
     work: Path
     reference: Path | None = None
     no_reference: str = ""
+    keep_outputs: bool = True
 
     @property
     def answer_file(self) -> Path:

@@ -25,7 +25,7 @@ from harness.profiling.environment import environment
 from harness.profiling.job import Job
 from harness.support import host_memory
 from harness.support.clock import wall_clock
-from harness.support.layout import as_input, filled, logits_from, require_readable, window_side
+from harness.support.layout import as_input, filled, image_side, logits_from, require_readable, window_side
 from harness.support.reading import read_ahead
 from harness.support.scenes import cut, parts_of
 from harness.support.windows import predict_stream
@@ -98,23 +98,32 @@ class OpenSubject:
     def predictions(self) -> Iterator[tuple[Tile, np.ndarray]]:
         source, folder = self.tiles(), self.job.outputs_folder
         count = min(len(source), self.profile.max_tiles or len(source))
-        yield from self._kept(source, count, folder) if folder.exists() else self._computed(source, count, folder)
+        if folder.exists():
+            yield from self._kept(source, count, folder)
+        elif self.job.keep_outputs or (self.reference is not None and "parity" in self.profile.probes):
+            yield from self._written(source, count, folder)
+        else:
+            yield from self._computed(source, count)
 
     def _kept(self, source: TileSource, count: int, folder: Path) -> Iterator[tuple[Tile, np.ndarray]]:
         parts = (part for tile in read_ahead(source, count) for part in parts_of(tile))
         for number, part in enumerate(parts):
             yield part, np.load(folder / f"{number}.npy", allow_pickle=False)
 
-    def _computed(self, source: TileSource, count: int, folder: Path) -> Iterator[tuple[Tile, np.ndarray]]:
+    def _written(self, source: TileSource, count: int, folder: Path) -> Iterator[tuple[Tile, np.ndarray]]:
         """Give every part as soon as its logits are there, and keep them, one file a part; nothing grows with the split but the files."""
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        for number, (part, logits) in enumerate(self._parts(source, count)):
-            self._compare_with_timed(number, logits)
+        for number, (part, logits) in enumerate(self._computed(source, count)):
             np.save(partial / f"{number}.npy", logits)
             yield part, logits
         partial.rename(folder)
+
+    def _computed(self, source: TileSource, count: int) -> Iterator[tuple[Tile, np.ndarray]]:
+        for number, (part, logits) in enumerate(self._parts(source, count)):
+            self._compare_with_timed(number, logits)
+            yield part, logits
 
     def _parts(self, source: TileSource, count: int) -> Iterator[tuple[Tile, np.ndarray]]:
         """Each part with its logits (K, H, W); tiles are read ahead, and windows of neighboring tiles share a call."""
@@ -122,7 +131,10 @@ class OpenSubject:
         tiles = read_ahead(source, count)
         first = next(tiles)
         size = window_side(self.artifact)
-        batch = self.profile.input.batch if first.image.shape[1:] == (size, size) else self._windows_per_call(size)
+        is_whole = first.image.shape[1:] == (size, size)
+        batch = self.profile.input.batch if is_whole else self._windows_per_call(size)
+        if not is_whole:
+            self._repeat_timed()
 
         def images() -> Iterator[np.ndarray]:
             for tile in itertools.chain([first], tiles):
@@ -136,18 +148,21 @@ class OpenSubject:
             yield from zip(parts_of(tile), logits, strict=True)
 
     def _windows_per_call(self, size: int) -> int:
-        """Windows of several tiles go together where the session takes any batch: a runtime does more per second with a fuller one."""
+        """Windows of several tiles go together where the session takes any batch: a runtime does more per second with a fuller one.
+
+        Not where activations are quantized by the range of the whole batch: what is scored would not be what is timed.
+        """
         if self.fixed_batch is not None:
             return self.fixed_batch
-        if self.artifact.checkpoint.is_foreign:
-            return self.profile.input.batch  # nobody has tried another
+        if self.artifact.checkpoint.is_foreign or self.artifact.precision == "int8-dynamic":
+            return self.profile.input.batch  # of a foreign model nobody has tried another
         largest = int(self.artifact.options.get("max_batch", MOST_WINDOWS))
         return max(self.profile.input.batch, min(ROOM[self.job.device] // size**2, largest))
 
     def _compare_with_timed(self, number: int, scored: np.ndarray) -> None:
         """Fast but wrong must not pass: logits seen while timing equal those that are scored (the idea of MLPerf's TEST01).
 
-        Where tiles are covered by windows no scored logit is that of one timed call, so there is nothing to compare.
+        Where tiles are covered by windows no scored logit is that of one timed call: see `_repeat_timed`.
         """
         if self.timed is None:
             return
@@ -155,17 +170,32 @@ class OpenSubject:
         offset = number - batch * self.profile.input.batch
         if not 0 <= offset < len(logits) or logits.shape[1:] != scored.shape:
             return
-        difference = float(np.abs(logits[offset] - scored).max())
-        if not difference <= SAME * max(1.0, float(np.abs(scored).max())):
-            raise MeasurementError(f"a logit seen while timing differs by {difference:.3g} from the scored one: the timed call computed something else")
+        _require_same(logits[offset], scored)
+
+    def _repeat_timed(self) -> None:
+        """The batch that was timed once more, as windows are scored, with the same logits."""
+        if self.timed is None:
+            return
+        batch, logits = self.timed
+        inputs = example_of(self.job, self.artifact, batch)
+        _require_same(logits, self._logits(inputs, image_side(inputs[0], self.artifact)))
 
     def _run(self, images: np.ndarray) -> np.ndarray:
         """Logits (B, K, H, W) of images (B, C, H, W)."""
         whole = filled(images, self.fixed_batch)
-        self.session.bind([as_input(whole, self.artifact)])
+        return self._logits([as_input(whole, self.artifact)], (whole.shape[2], whole.shape[3]))[: len(images)]
+
+    def _logits(self, inputs: list[np.ndarray], side: tuple[int, int]) -> np.ndarray:
+        self.session.bind(inputs)
         self.session.run()
         self.session.sync()
-        return logits_from(self.session.outputs(), self.artifact, (whole.shape[2], whole.shape[3]))[: len(images)]
+        return logits_from(self.session.outputs(), self.artifact, side)
+
+
+def _require_same(timed: np.ndarray, scored: np.ndarray) -> None:
+    difference = float(np.abs(timed - scored).max())
+    if not difference <= SAME * max(1.0, float(np.abs(scored).max())):
+        raise MeasurementError(f"a logit seen while timing differs by {difference:.3g} from the scored one: the timed call computed something else")
 
 
 def examples_of(job: Job, artifact: Artifact) -> list[list[np.ndarray]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -263,6 +264,34 @@ def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subje
             list(open_subject.predictions())
 
 
+def test_a_timed_logit_is_compared_where_tiles_are_windowed_too(subject, larger, tmp_path):
+    from harness.profiling.run import write_examples
+    from harness.profiling.subject import opened
+
+    one = job(subject, larger, tmp_path / "w", isolate=False)
+    one.work.mkdir()
+    write_examples(one, artifact_from_checkpoint(subject))
+    with opened(one) as open_subject:
+        open_subject.session.bind(open_subject.examples()[2])
+        right = open_subject.session.outputs()[0]
+        open_subject.keep_timed(2, right)
+        assert len(list(open_subject.predictions())) == 12
+        open_subject.keep_timed(1, right)
+        shutil.rmtree(one.outputs_folder)
+        with pytest.raises(MeasurementError, match="timed call computed something else"):
+            list(open_subject.predictions())
+
+
+@pytest.mark.parametrize(("probes", "keep", "kept"), [(("accuracy",), True, True), (("accuracy",), False, False), (("accuracy", "parity"), False, True)])
+def test_logits_are_written_only_where_somebody_reads_them(subject, data, tmp_path, probes, keep, kept):
+    first = job(subject, data, tmp_path / "a", probes=("accuracy",))
+    record(first)
+    one = job(subject, data, tmp_path / "b", probes=probes, isolate=False).model_copy(update={"reference": first.outputs_folder, "keep_outputs": keep})
+    done = record(one)
+    assert done.measured("miou").detail["tiles"] == 12
+    assert (one.outputs_folder.is_dir(), one.outputs_folder.with_suffix(".partial").exists()) == (kept, False)
+
+
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory) -> Path:
     """Tiles of 160 px, which take nine windows of 64 px each."""
@@ -285,13 +314,14 @@ class Calls:
         return getattr(self._session, name)
 
 
-def scored(one: Job) -> tuple[list[int], dict[str, np.ndarray]]:
+def scored(one: Job, precision: str = "fp32") -> tuple[list[int], dict[str, np.ndarray]]:
     """The batches of the calls that scored a split, and every tile's logits."""
     from harness.profiling.subject import opened
 
     one.work.mkdir()
     with opened(one) as open_subject:
         open_subject.session = Calls(open_subject.session)
+        open_subject.artifact = open_subject.artifact.model_copy(update={"precision": precision})
         found = {tile.name: logits for tile, logits in open_subject.predictions()}
         again = {tile.name: logits for tile, logits in open_subject.predictions()}
     assert found.keys() == again.keys()
@@ -308,6 +338,11 @@ def test_windows_of_neighboring_tiles_are_scored_together(subject, larger, tmp_p
     for index in range(len(source)):
         image = source[index].image
         np.testing.assert_allclose(found[source[index].name], np.stack([image[0] - shift for shift in range(3)]), rtol=1e-6, atol=1e-4)
+
+
+def test_windows_that_are_quantized_together_are_scored_as_they_are_timed(subject, larger, tmp_path):
+    one = job(subject, larger, tmp_path / "w", isolate=False, input={"batch": 4}, max_tiles=2)
+    assert scored(one, "int8-dynamic")[0] == [4, 4, 4, 4, 2]
 
 
 def test_tiles_of_the_models_size_are_scored_with_the_batch_that_is_timed(subject, data, tmp_path):
