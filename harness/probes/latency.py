@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class _Calls:
         self._session.outputs()
 
 
-def _counted(subject: Subject, batch: int, side: tuple[int, int]) -> dict[str, object]:
+def _counted(subject: Subject, batch: int, side: tuple[int, int]) -> dict[str, Any]:
     """The pixels of a call and how they are counted: no padding, and what windows share counts once; random inputs are taken as they are."""
     given = batch * math.prod(side)
     if not subject.tile_sides:

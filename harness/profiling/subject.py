@@ -218,7 +218,8 @@ def _has_random_inputs(job: Job, artifact: Artifact) -> bool:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return values
 
 
 @contextlib.contextmanager
