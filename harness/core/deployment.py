@@ -73,8 +73,8 @@ class Limit(Value):
 
     quantity: str
     statistic: str = "p50"
-    max: float | None = None
-    min: float | None = None
+    max: float | None = Field(None, allow_inf_nan=False)
+    min: float | None = Field(None, allow_inf_nan=False)
 
     @field_validator("quantity")
     @classmethod

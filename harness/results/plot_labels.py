@@ -40,11 +40,13 @@ class Spot(NamedTuple):
 
 
 def label_of(row: Row, group: Group) -> str:
-    """A short name: the model, its regime where a model has several, its precision where it is not fp32."""
+    """A short name: the model, its regime, seed and settings where a model has several, its precision where it is not fp32."""
     model = text_of(row, "model")
-    regimes = {text_of(other, "regime") for other in group.rows if text_of(other, "model") == model}
-    parts = [model] + [text_of(row, "regime")] * (len(regimes) > 1) + [text_of(row, "precision")] * (text_of(row, "precision") != "fp32")
-    name = " ".join(parts)
+    alike = [other for other in group.rows if text_of(other, "model") == model]
+    telling = [key for key in ("regime", "seed", "settings") if len({text_of(other, key) for other in alike}) > 1]
+    said = {"seed": "seed ", "regime": "", "settings": ""}
+    parts = [model, *(f"{said[key]}{text_of(row, key)}" for key in telling)]
+    name = " ".join([*parts, text_of(row, "precision")] if text_of(row, "precision") != "fp32" else parts)
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 11]}..{name[-9:]}"
 
 

@@ -61,7 +61,7 @@ def dots_of(group: Group) -> list[Dot]:
     dots = []
     for row in group.rows:
         x, y = (figure_from_outcome(row.record.outcome(name)) for name in ("arithmetic_intensity", "achieved_flops"))
-        if isinstance(x, Figure) and isinstance(y, Figure):
+        if isinstance(x, Figure) and isinstance(y, Figure) and x.value > 0 and y.value > 0:  # the axes are logarithmic
             dots.append(Dot(row, x, y, on_front=True))
     return dots
 
@@ -102,5 +102,5 @@ def _scales(axes: Axes, dots: list[Dot], roofs: list[Roof]) -> None:
 def _draw_roof(axes: Axes, roof: Roof, style: str) -> None:
     left, right = axes.get_xlim()
     xs = [left, max(left, min(right, roof.flops / roof.bandwidth)), right]
-    said = f"reached here with {roof.name}: {three_digits(roof.flops / GIGA)} GFLOP/s, {three_digits(roof.bandwidth / GIGA)} GB/s"
+    said = f"reached here in fp32 with {roof.name}: {three_digits(roof.flops / GIGA)} GFLOP/s, {three_digits(roof.bandwidth / GIGA)} GB/s"
     axes.plot(xs, [roof.at(x) for x in xs], color="0.35", linestyle=style, linewidth=1.2, zorder=1, label=said)

@@ -120,7 +120,8 @@ def profile_cells(
             for batch in profile.input.batches or (profile.input.batch,):
                 sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
                 job = job_of(plan, sized, threads, dataset, folder, _cell_folder(work, plan, batch))
-                job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why})
+                keeps = is_reference and reference is None and "parity" in profile.probes
+                job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why, "keep_outputs": keeps})
                 key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, _version(job), sha256_of_bundle(bundle_facts(job)))
                 if key in known:
                     path, record, is_new = *known[key], False
@@ -131,8 +132,10 @@ def profile_cells(
                 if layers:
                     _write_layers(job, plan, path, record)
                 yield path, record, is_new
-                if is_reference and reference is None and job.outputs_folder.is_dir():
+                if keeps and job.outputs_folder.is_dir():
                     reference = job.outputs_folder
+                elif job.outputs_folder != reference:
+                    shutil.rmtree(job.outputs_folder, ignore_errors=True)  # a split's logits may be gigabytes
                 rates.append(rate_of(record))
                 if is_over(rates):
                     break

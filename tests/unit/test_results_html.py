@@ -24,7 +24,7 @@ from harness.results.render_html import render
 from harness.results.store import Problem, Records
 from harness.results.table import Table, View, table_from_records
 from harness.results.units import human, unit_for
-from tests.builders import environment, failed, miou, outcomes, profile, record
+from tests.builders import checkpoint, environment, failed, miou, outcomes, profile, record
 
 HOSTILE = "</script><script>alert(1)</script><!-- {{data}} & \u2028 \"'"
 SCRIPTS = ("math.js", "chart.js", "page.js")
@@ -217,3 +217,9 @@ def test_an_exact_figure_is_one_number() -> None:
     made = table(record(measured=outcomes())).groups[0].rows[0].entries["forward_flops"]
     assert isinstance(made, Figure)
     assert rows[0]["figures"]["forward_flops"] == [made.value]
+
+
+def test_what_tells_equal_rows_apart_is_a_column_and_what_does_not_is_none() -> None:
+    rows = [record(made=checkpoint(seed=seed)) for seed in (0, 1)]
+    assert "seed" in content(page(*rows))["facts"]  # type: ignore[operator]
+    assert "seed" not in content(page(rows[0], record("vit+upernet", made=checkpoint("vit+upernet", seed=1))))["facts"]  # type: ignore[operator]
