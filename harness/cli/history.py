@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     @app.command(epilog="Example: harness history 'unet+unet' --quantity latency --where runtime=onnxruntime --out latency")
     def history(
-        subject: str = typer.Argument(help="A model's name (* and ? as in file names), or a condition as in harness table --where."),
+        subject: str = typer.Argument(help="A model's name (* and ? as in file names), a condition as in table --where, or a checkpoint or artifact folder."),
         quantity: str = typer.Option("latency", "--quantity", help="See `harness list quantities`; a table's column of figures does too."),
         where: list[str] = typer.Option([], "--where", help="Only records that fit, by columns of text; may be repeated."),
         fingerprint: str = typer.Option("", "--fingerprint", help="Machine and versions, or the first characters (default: those of the newest record)."),
@@ -48,7 +48,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _condition(subject: str) -> str:
-    """A subject that is no condition is a model's name."""
+    """A folder stands for its model, trained again included; what is no condition is a model's name."""
+    from harness.core.artifact import read_subject
+
+    if Path(subject).is_dir():
+        return f"model={read_subject(Path(subject)).checkpoint.model}"
     return subject if any(mark in subject for mark in "=<>") else f"model={subject}"
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from harness.cli.main import run
 from harness.core.artifact import DataUse
+from harness.core.registry import DATASETS
 from harness.results.store import write_record
-from tests.builders import checkpoint, latency, miou, outcomes, record, single
+from tests.builders import checkpoint, fake_checkpoint, latency, miou, outcomes, record, single
 
 
 @pytest.fixture
@@ -207,6 +208,8 @@ def test_history_lists_draws_and_names_the_change(tmp_path, capsys):
     assert "<svg" in (tmp_path / "latency.svg").read_text()
     facts = json.loads(said(capsys, "history", "model=unet+unet", "--records", tmp_path, "--json").out)
     assert facts["series"][0]["changes"][0]["commit"].startswith("00000005")
+    home = fake_checkpoint(tmp_path / "home", DATASETS.load("synthetic"))
+    assert json.loads(said(capsys, "history", home, "--records", tmp_path, "--json").out)["series"] == facts["series"]
     assert "did you mean 'latency'" in said(capsys, "history", "unet*", "--records", tmp_path, "--quantity", "latencies", code=2).err
     assert "none of 8 records" in said(capsys, "history", "vit*", "--records", tmp_path, code=4).err
     shown = said(capsys, "records", "show", facts["series"][0]["points"][5]["record"], "--records", tmp_path).out
