@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import run
 from harness.results.store import write_record
 from tests.builders import latency, miou, record
 
@@ -111,6 +112,17 @@ def test_every_harness_command_in_the_readme_parses():
             assert rest[0] in sub.commands, line
             sub, rest = sub.commands[rest[0]], rest[1:]
         sub.make_context(name, rest, parent=context)
+
+
+def test_the_published_table_is_what_the_tool_says_of_the_committed_records(tmp_path):
+    """Figures that were typed in, or of a record that is gone, would differ."""
+    published = (ROOT / "bench_results" / "tables" / "demo.md").read_text()
+    columns = "rank,model,runtime,miou,parameters,forward_flops,macs,latency,latency_p95,throughput,peak_host_memory,artifact_size,speedup,front"
+    arguments = ["table", "--records", str(ROOT / "bench_results" / "records"), "--columns", columns, "--format", "md", "--out", str(tmp_path / "t.md")]
+    assert run(arguments) == 0
+    assert (tmp_path / "t.md").read_text() == published
+    rows = [line for line in published.splitlines() if line.startswith("|")]
+    assert rows == [line for line in (ROOT / "README.md").read_text().splitlines() if line in rows]
 
 
 def test_no_registry_host_is_named_in_tracked_files():
