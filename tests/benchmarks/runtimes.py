@@ -48,6 +48,8 @@ LIMITS = Limits(drop=0.005)
 #: What the issue asks of tune's winner against torch_eager.
 SPEEDUP, MEMORY = 2.5, 0.5
 HEATS = 2
+#: What says where files lay, which means nothing elsewhere.
+PLACES = ("subject", "profile", "artifact", "journal")
 #: Of a checkpoint's seconds for the search; the sweep has the rest, the duel is always fought.
 TUNE_SHARE = 0.5
 
@@ -162,7 +164,8 @@ def _answer(bench: Bench, tuned: Tuned) -> dict[str, Any]:
     decided, swept = bench.accuracy(candidates, starts[0], tuned), bench.sweep(candidates)
     bench.refused |= {one.label: seen["failed"] for seen_in in swept[:1] for one in candidates if "failed" in (seen := seen_in[one.key])}
     rows = list(_rows(candidates, starts, decided, swept))
-    found = {"rounds": len(swept), "rows": rows, "refused": bench.refused, "tune": tuned.as_object(), "duel": None}
+    searched = {name: value for name, value in tuned.as_object().items() if name not in PLACES}
+    found = {"rounds": len(swept), "rows": rows, "refused": bench.refused, "tune": searched, "duel": None}
     fitting = [row for row in rows if row["miou_drop"] is not None and row["miou_drop"] <= LIMITS.drop]
     if tuned.winner is None or tuned.artifact is None or not fitting:
         return found
