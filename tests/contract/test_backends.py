@@ -166,12 +166,13 @@ def test_openvino_reads_an_onnx_artifact_too(folders, images, wanted):
         np.testing.assert_allclose(logits_of(session, images[1]), wanted[1], atol=1e-4 * np.abs(wanted[1]).max())
 
 
-def test_torch_compile_without_a_compiler_says_so(monkeypatch):
+def test_torch_compile_without_a_compiler_says_so():
     backend = BACKENDS.load("torch_compile")
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    assert "C++ compiler" in str(backend.unavailable("cpu"))
+    # pytest's monkeypatch deletes the setting at the end instead of restoring it, and then no other test has a compiler.
+    with config.patch({"cpp.cxx": ("no-such-compiler",)}):
+        assert "C++ compiler" in str(backend.unavailable("cpu"))
 
 
 @pytest.mark.parametrize(
