@@ -130,6 +130,11 @@ class Subject(Protocol):
     fixed_batch: int | None
 
     @property
+    def first_call_seconds(self) -> float:
+        """Wall time of the first call after loading, which is made when this is asked for first."""
+        ...
+
+    @property
     def threads(self) -> int:
         """Threads that the cell runs with."""
         ...

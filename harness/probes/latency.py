@@ -13,7 +13,7 @@ from harness.core.errors import MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.ports import Subject
 from harness.support.layout import image_side, logits_from
-from harness.support.sampling import sample, timed, warm_up
+from harness.support.sampling import sample, warm_up
 from harness.support.windows import count_windows, pixels_per_window
 
 #: Calls that are launched before one wait, for the pipelined throughput.
@@ -28,8 +28,7 @@ class Latency:
         calls, sampling, clock = _Calls(subject), subject.profile.sampling, subject.clock
         detail = {"inputs": subject.example_source, "input_shape": list(calls.shape)}
         yield Measurement(quantity="load_time", samples=(subject.load_seconds,))
-        calls.bind_next()
-        yield Measurement(quantity="first_call", samples=(timed(calls.compute, clock),))
+        yield Measurement(quantity="first_call", samples=(subject.first_call_seconds,))
         _require_numbers(subject.session.outputs())
         warmup = warm_up(calls.compute, sampling, clock, before=calls.bind_next)
         samples = sample(calls.compute, sampling, clock, before=calls.bind_next)

@@ -34,8 +34,8 @@ def measure(job: Job) -> Answer:
 
 
 def in_order(probes: Iterable[str]) -> list[str]:
-    """The probes in the order in which they run: latency on a fresh process first, those of other packages last."""
-    order = [*FIRST, *MORE_PROBES]
+    """The probes in the order in which they run: memory before there are samples of others to keep, those of other packages last."""
+    order = ["memory", *FIRST, *MORE_PROBES]
     return sorted(probes, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import shutil
@@ -27,6 +28,7 @@ from harness.support import host_memory
 from harness.support.clock import wall_clock
 from harness.support.layout import as_input, filled, image_side, logits_from, require_readable, window_side
 from harness.support.reading import read_ahead
+from harness.support.sampling import timed
 from harness.support.scenes import cut, parts_of
 from harness.support.windows import predict_stream
 
@@ -89,6 +91,16 @@ class OpenSubject:
 
     def example(self) -> list[np.ndarray]:
         return example_of(self.job, self.artifact)
+
+    @functools.cached_property
+    def first_call_seconds(self) -> float:
+        """Wall time of the first call after loading; whoever asks first makes it."""
+        self.session.bind(self.example())
+        return timed(self._call, self.clock)
+
+    def _call(self) -> None:
+        self.session.run()
+        self.session.sync()
 
     def keep_timed(self, batch: int, logits: np.ndarray) -> None:
         """The logits wait in a file, so that they are no part of the memory that is measured after."""
@@ -187,8 +199,7 @@ class OpenSubject:
 
     def _logits(self, inputs: list[np.ndarray], side: tuple[int, int]) -> np.ndarray:
         self.session.bind(inputs)
-        self.session.run()
-        self.session.sync()
+        self._call()
         return logits_from(self.session.outputs(), self.artifact, side)
 
 
