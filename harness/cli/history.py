@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from harness.cli.output import next_command, remark, result
+from harness.cli.output import next_command, result
 from harness.cli.profile import RECORDS
+from harness.cli.reading import say_unread
 from harness.core.errors import RecordError
 
 if TYPE_CHECKING:
@@ -41,8 +42,7 @@ def register(app: typer.Typer) -> None:
         found = read_history(fitting, quantity, fingerprint)
         paths = [] if out is None else _drawn(found, out)
         result({**object_of(found), "paths": list(map(str, paths))}, json, [*lines_of(found), *map(str, paths)])
-        for problem in known.problems:
-            remark(f"not read: {problem.reason}")
+        say_unread(known.problems)
         if out is None:
             next_command(shlex.join(["harness", "history", subject, "--quantity", quantity, "--records", str(records), "--out", quantity]))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from harness.cli.output import remark, result
+from harness.cli.output import result
 from harness.cli.profile import RECORDS
-from harness.core.errors import ConfigError
+from harness.cli.reading import filtered_table
 
 if TYPE_CHECKING:
     from harness.results.table import Group
@@ -42,17 +42,9 @@ def register(app: typer.Typer) -> None:
         Layers need views that `harness profile --layers` wrote, the roofline a profile with the probe roofline.
         """
         from harness.core.registry import missing_package
-        from harness.results.filters import filter_from_text
-        from harness.results.store import read_records
-        from harness.results.table import View, table_from_records
 
         stem = out or Path(kind.value)
-        found = read_records(records)
-        for problem in found.problems:
-            remark(f"not read: {problem.reason}")
-        table = table_from_records(found, view=View(where=tuple(map(filter_from_text, where))))
-        if not table.groups:
-            raise ConfigError(f"no record of {len(found.records)} in {records} fits {' and '.join(where) or 'a picture'}", "harness records list")
+        table = filtered_table(records, where, "a picture")
         try:
             from harness.results.plot import draw
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from harness.cli.output import next_command, remark, result
+from harness.cli.output import next_command, result
 from harness.cli.profile import RECORDS
-from harness.core.errors import ConfigError
+from harness.cli.reading import filtered_table
 
 if TYPE_CHECKING:
     from harness.results.recommend import Asked
@@ -35,23 +35,14 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json", help="Print JSON."),
     ) -> None:
         """The model and runtime to deploy under limits, the runner-up, and what each limit costs. Exit code 1 where none fits."""
-        from harness.results.filters import filter_from_text
         from harness.results.recommend import recommend as choose
         from harness.results.render_recommendation import lines_of, object_of
-        from harness.results.store import read_records
-        from harness.results.table import View, table_from_records
 
         given = {"max-latency": max_latency, "max-p95": max_p95, "max-memory": max_memory, "max-size": max_size, "max-flops": max_flops}
         given |= {"max-energy": max_energy, "min-miou": min_miou, "min-throughput": min_throughput}
         limits = [_asked(name, text) for name, text in given.items() if text is not None]
         filters = [*where, *([f"machine={machine}"] if machine else [])]
-        found = read_records(records)
-        for problem in found.problems:
-            remark(f"not read: {problem.reason}")
-        table = table_from_records(found, view=View(where=tuple(map(filter_from_text, filters))))
-        if not table.groups:
-            raise ConfigError(f"no record of {len(found.records)} in {records} fits {' and '.join(filters) or 'a table'}", "harness records list")
-        answers = [choose(group, limits, best) for group in table.groups]
+        answers = [choose(group, limits, best) for group in filtered_table(records, filters, "a table").groups]
         result([object_of(answer) for answer in answers], json, [line for answer in answers for line in [*lines_of(answer), ""]][:-1])
         if not any(answer.best for answer in answers):
             raise typer.Exit(NONE_FITS)

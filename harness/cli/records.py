@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.output import next_command, remark, result
 from harness.cli.profile import RECORDS
+from harness.cli.reading import say_unread
 
 if TYPE_CHECKING:
     from harness.core.measurement import Measurement, Missing
@@ -41,14 +42,13 @@ def _register_reading(verbs: typer.Typer) -> None:
     ) -> None:
         """One line per record, oldest first."""
         from harness.results.filters import record_fits, text_filters
-        from harness.results.store import read_records
+        from harness.results.store import age, read_records
 
         filters = text_filters(where)
         found = read_records(records)
-        kept = sorted((record for record in found.records if record_fits(record, filters)), key=lambda record: (record.created, record.id))
+        kept = sorted((record for record in found.records if record_fits(record, filters)), key=age)
         result([_facts(record) for record in kept], json, _lines([_facts(record) for record in kept]))
-        for problem in found.problems:
-            remark(f"not read: {problem.reason}")
+        say_unread(found.problems)
 
     @verbs.command(epilog="Example: harness records show 1a2b3c4d")
     def show(record: str = typer.Argument(help="The id, or its first characters."), records: Path = FOLDER, json: bool = JSON) -> None:
@@ -118,8 +118,7 @@ def _register_copying(verbs: typer.Typer) -> None:
         found = read_records(records)
         lines = export_records(found, path, form.value)
         result({"path": str(path), "rows": lines}, json, [str(path)])
-        for problem in found.problems:
-            remark(f"not read: {problem.reason}")
+        say_unread(found.problems)
 
 
 def _facts(record: ProfileRecord) -> dict[str, Any]:

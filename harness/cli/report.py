@@ -11,6 +11,7 @@ import typer
 
 from harness.cli.output import remark
 from harness.cli.profile import RECORDS
+from harness.cli.reading import say_unread
 from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def register(app: typer.Typer) -> None:
         own_data = found[0][0].data.name if is_record and found[0][0].data else None
         judged = readiness(str(subject), found, settings, machine=machine, data=data or own_data)
         pairs = (("--profile", profile), ("--records", None if is_record or records == RECORDS else records), ("--machine", machine), ("--data", data))
-        options, place = [text for name, value in pairs if value is not None for text in (name, str(value))], str(records)
+        options, place = {name: str(value) for name, value in pairs if value is not None}, str(records)
         if form is None and not (json and out is None):
             form = Format.HTML
         as_json = functools.cache(lambda: dumps(render_report.object_of(judged, options=options, records=place), indent=1))
@@ -86,7 +87,6 @@ def _records_of(subject: Path, folder: Path) -> list[tuple[ProfileRecord, Path |
     if not folder.is_dir():
         return []
     known = read_records(folder)
-    for problem in known.problems:
-        remark(f"not read: {problem.reason}")
+    say_unread(known.problems)
     chosen = [record for record in known.records if {record.cell.artifact_sha256, record.cell.checkpoint_sha256} & wanted]
     return [(record, record_path(folder, record)) for record in chosen]

@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.output import next_command, remark
 from harness.cli.profile import RECORDS
+from harness.cli.reading import say_unread
 from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def _write(folder: Path, view: View, *, orders: tuple[str, tuple[str, ...]], for
         _show(drawn)
     else:
         print(_text(drawn, form), end="")
-    for problem in found.problems if form in (Format.CSV, Format.JSON, Format.LATEX) else ():  # the others show them
-        remark(f"not read: {problem.reason}")
+    say_unread(found.problems if form in (Format.CSV, Format.JSON, Format.LATEX) else ())  # the others show them
 
 
 def _front_from(text: str) -> tuple[str, ...]:

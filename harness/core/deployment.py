@@ -131,6 +131,10 @@ class DeploymentProfile(Value):
         unset = None if self.input.batches else {"input": {"batches"}}  # a field that is not used leaves older hashes as they were
         return sha256_of_text(canonical_json(self.model_dump(mode="json", exclude=unset)))
 
+    def at_batch(self, batch: int) -> DeploymentProfile:
+        """The same profile for one batch of a sweep."""
+        return self.model_copy(update={"input": self.input.model_copy(update={"batch": batch})})
+
 
 def profile_folders() -> list[Path]:
     """Where the shipped profiles lie: beside the packages in a checkout, inside the package when installed."""

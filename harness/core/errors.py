@@ -26,6 +26,10 @@ class ConfigError(HarnessError):
     exit_code = 2
 
 
+#: What may be the matter with a file that says more than is known here.
+NEWER = "a newer version may have written it: update eo-harness"
+
+
 class UnknownNameError(ConfigError):
     """A name that no plug-in has; the message lists the near matches."""
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import pydantic
 
-from harness.core.errors import ConfigError, HarnessError
+from harness.core.errors import NEWER, ConfigError, HarnessError
 from harness.core.leftovers import RETIRED, marked, sweep
 
 Value = TypeVar("Value", bound=pydantic.BaseModel)
@@ -117,7 +117,7 @@ def read_value(path: Path, kind: type[Value], error: type[HarnessError], hint: s
 def _newer(problem: pydantic.ValidationError) -> str:
     """What an unknown key in a file that a program wrote may mean: new optional fields don't change a schema's number."""
     unknown = any(detail["type"] == "extra_forbidden" for detail in problem.errors())
-    return "; a newer version may have written it: update eo-harness" if unknown else ""
+    return f"; {NEWER}" if unknown else ""
 
 
 def read_yaml(path: Path, kind: type[Value], hint: str = "") -> Value:

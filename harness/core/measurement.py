@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, GetPydantic
 from typing_extensions import TypedDict
 
 from harness.core.dependence import samples_per_independent
-from harness.core.errors import UnknownNameError
+from harness.core.errors import NEWER, UnknownNameError
 from harness.core.quantity import quantity
 from harness.core.specs import Value
 
@@ -37,7 +37,7 @@ def _known(name: str) -> str:
     try:
         return quantity(name).name
     except UnknownNameError as error:
-        raise ValueError(f"{error.message}; a newer version may have written it: update eo-harness") from error
+        raise ValueError(f"{error.message}; {NEWER}") from error
 
 
 #: The name of a quantity.

@@ -25,11 +25,11 @@ from harness.profiling.data import bundle_facts, dataset_of, sha256_of_bundle
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.job import Job
 from harness.profiling.plan import CellPlan, job_of, plan_cells
-from harness.profiling.run import cell_of, record_of
+from harness.profiling.run import cell_of, record_of, used_by
 from harness.results import regression
 from harness.results.accepted import accepted_record
 from harness.results.check_result import Checked
-from harness.stages import Progress, data_of, foreign_subject, profile_cells
+from harness.stages import Progress, data_of, foreign_subject, profile_cells, silent
 from harness.support.clock import wall_clock
 
 __all__ = ["Effort", "accepted_for", "check_against_artifact", "check_against_record", "check_side_by_side", "plan_like", "plans_of"]
@@ -79,7 +79,7 @@ def check_against_artifact(
     data: str | None = None,
     root: Path | None = None,
     command: str = "",
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> Checked:
     """Measure both side by side. Raises MeasurementError where one of them can't be run."""
     begin = wall_clock()
@@ -123,7 +123,7 @@ def check_against_record(
     data: str | None = None,
     root: Path | None = None,
     command: str = "",
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = silent,
 ) -> Checked:
     """Measure the candidate alone and compare with a stored record of the same machine, profile, data and way to run; else nothing is measured."""
     begin = wall_clock()
@@ -183,8 +183,7 @@ def plan_like(plans: Sequence[CellPlan], old: ProfileRecord) -> CellPlan:
 def _job_like(old: ProfileRecord, plan: CellPlan, profile: DeploymentProfile, data: tuple[str | None, Path | None]) -> Job:
     """What the candidate would run: of a profile with several batches, the record's."""
     batch = old.cell.batch if old.cell.batch in profile.input.batches else profile.input.batch
-    sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
-    return job_of(plan, sized, profile.runtime.threads or available_cores(), *data, Path(), no_reference=NO_REFERENCE)
+    return job_of(plan, profile.at_batch(batch), profile.runtime.threads or available_cores(), *data, Path(), no_reference=NO_REFERENCE)
 
 
 def _not_comparable(old: ProfileRecord, fingerprint: str, profile: DeploymentProfile, job: Job, artifact: Artifact) -> str:
@@ -198,9 +197,8 @@ def _not_comparable(old: ProfileRecord, fingerprint: str, profile: DeploymentPro
     if differing:
         before, now = (", ".join(f"{one[0]} {one[side]}" for one in differing) for side in (1, 2))
         return f"the record ran with {before}, the candidate would with {now}"
-    spec = dataset_of(job) if job.dataset else None
-    ours = DataUse(name=spec.name, version=spec.version, tile=artifact.checkpoint.dataset.tile) if spec else None
-    was, is_now = (_tiles_of(use, spec.tile if spec else None, sha256_of_bundle(facts)) for use, facts in ((old.data, old.detail), (ours, bundle_facts(job))))
+    usual, sides = dataset_of(job).tile if job.dataset else None, ((old.data, old.detail), (used_by(job, artifact), bundle_facts(job)))
+    was, is_now = (_tiles_of(use, usual, sha256_of_bundle(facts)) for use, facts in sides)
     return "" if was == is_now else f"the record is of {was}, the candidate would be of {is_now}"
 
 

@@ -13,7 +13,7 @@ from harness.core.registry import BACKENDS
 from harness.profiling.isolate import run_job, serve
 from harness.profiling.job import Job
 from harness.profiling.run import write_examples
-from harness.profiling.subject import examples_of
+from harness.profiling.subject import example_of
 from harness.support.clock import wall_clock
 from harness.support.layout import require_readable
 
@@ -48,7 +48,7 @@ def look(job: Job) -> None:
         device=job.device,
         threads=job.threads,
         options=job.profile.runtime.options,
-        inputs=examples_of(job, artifact)[0],
+        inputs=example_of(job, artifact),
         runs=RUNS,
         clock=wall_clock,
         work=job.work,

@@ -59,7 +59,7 @@ def record_of(job: Job, artifact: Artifact, command: str = "", declared: Deploym
         environment=here,
         profile=declared,
         profile_sha256=declared.sha256,
-        data=_data_of(job, artifact),
+        data=used_by(job, artifact),
         outcomes=(*answer.outcomes, *_unanswered(job.profile, answer)),
         warnings=(*answer.warnings, *bundle_advice(job), *advice_on(here.load, here.cores)),
         command=command,
@@ -94,7 +94,8 @@ def _shape(artifact: Artifact) -> str:
     return ", ".join(f"{spec.name} {'x'.join(map(str, spec.shape[1:])) or 'scalar'}" for spec in artifact.inputs)
 
 
-def _data_of(job: Job, artifact: Artifact) -> DataUse | None:
+def used_by(job: Job, artifact: Artifact) -> DataUse | None:
+    """The data set whose tiles a cell is run on; None for random inputs."""
     if job.dataset is None:
         return None
     spec = dataset_of(job)

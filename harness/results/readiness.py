@@ -14,6 +14,7 @@ from harness.core.record import Advice, ProfileRecord
 from harness.core.verdict import Status, Verdict, judge_limits, worst
 from harness.results.baselines import baselines_of
 from harness.results.flags import flags_of
+from harness.results.store import age, runs_of
 
 
 class Answer(StrEnum):
@@ -69,7 +70,7 @@ def readiness(
     no answer about any of them.
     """
     found = [(record, path) for record, path in records if machine in (None, record.environment.machine)]
-    paths, runs = {record.id: path for record, path in found}, _runs(record for record, _ in found)
+    paths, runs = {record.id: path for record, path in found}, runs_of(sorted((record for record, _ in found), key=age), _way)
     judged = [_judged(_newest(own, profile, data), own, profile, data, paths) for own in runs]
     fit = [one.record for one in judged if not one.unfit]
     _require_one({record.environment.machine for record in fit}, "machines", "--machine")
@@ -78,12 +79,9 @@ def readiness(
     return Readiness(subject, profile, tuple(sorted(judged, key=lambda one: (order.index(one.answer), bool(one.unfit), one.record.cell.subject))))
 
 
-def _runs(records: Iterable[ProfileRecord]) -> list[list[ProfileRecord]]:
-    """The records of each cell on each machine, oldest first."""
-    runs: dict[Hashable, list[ProfileRecord]] = {}
-    for record in sorted(records, key=lambda record: (record.created, record.id)):
-        runs.setdefault((record.cell, record.environment.machine, record.data.name if record.data else None), []).append(record)
-    return list(runs.values())
+def _way(record: ProfileRecord) -> Hashable:
+    """A way to run a subject: records of one are runs of the same thing."""
+    return record.cell, record.environment.machine, record.data.name if record.data else None
 
 
 def _newest(runs: Sequence[ProfileRecord], profile: DeploymentProfile, data: str | None) -> ProfileRecord:

@@ -20,7 +20,7 @@ from harness.results.baselines import said
 from harness.results.columns import COLUMNS, Column
 from harness.results.figure import Absent, Entry, Figure
 from harness.results.layout import one_line, problem_lines
-from harness.results.row import Row, text_of, text_of_record
+from harness.results.row import Row, differs, text_of_record
 from harness.results.table import Table
 from harness.results.units import unit_for
 
@@ -28,8 +28,6 @@ SCRIPTS = ("math.js", "chart.js", "page.js")
 _TEXTS = ("machine", "data", "profile", "model", "regime", "runtime", "format", "device", "precision", "batch", "tile", "threads", "seed", "settings")
 #: Columns that the page's table shows first, of text and of figures; the reader can choose other figures.
 _FACTS = ("model", "regime", "runtime", "precision", "device", "batch")
-#: Those that it shows too where they tell rows apart.
-_TELLING = ("format", "tile", "threads", "seed", "settings")
 #: Those that it shows too where they tell rows apart.
 _TELLING = ("format", "tile", "threads", "seed", "settings")
 _USUAL = (
@@ -79,7 +77,7 @@ def _content(table: Table) -> dict[str, Any]:
     return {
         "columns": [_column(column, rows) for column in columns],
         "usual": [key for key in chosen or _USUAL if key in known],
-        "facts": _facts(chosen) if chosen else [*_FACTS, *_telling(rows)],
+        "facts": _facts(chosen) if chosen else [*_FACTS, *(key for key in _TELLING if differs(rows, key, ("machine", *_FACTS)))],
         "sort": first.sort if first else "",
         "axes": _axes(first.axes if first else (), known),
         "rows": [{**_row(row, columns), **names[row.record.id]} for row in rows],
@@ -90,14 +88,6 @@ def _facts(chosen: Iterable[str]) -> list[str]:
     """The chosen columns of text that the page has; a row is chosen by its model, so that this is always among them."""
     facts = [key for key in chosen if key in _TEXTS]
     return facts if "model" in facts else ["model", *facts]
-
-
-def _telling(rows: Sequence[Row]) -> list[str]:
-    """Columns of text in which rows of one model, regime, runtime and precision differ."""
-    alike: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        alike.setdefault(tuple(text_of(row, key) for key in ("machine", *_FACTS)), []).append(row)
-    return [key for key in _TELLING if any(len({text_of(row, key) for row in same}) > 1 for same in alike.values())]
 
 
 def _axes(front: Sequence[str], known: Sequence[str]) -> list[str]:

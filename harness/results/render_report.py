@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,17 @@ def name_of(found: Readiness) -> str:
     return f"{record.cell.model}, record {record.id[:8]}"
 
 
-def commands_of(found: Readiness, options: Sequence[str]) -> list[str]:
+def commands_of(found: Readiness, options: Mapping[str, str]) -> list[str]:
     """What to type to measure and to make the report again, each line once. `options`: those that the user gave to `harness report`."""
-    report = shlex.join(["harness", "report", found.subject, *options, "--out", "report.html"])
+    given = [word for option in options.items() for word in option]
+    report = shlex.join(["harness", "report", found.subject, *given, "--out", "report.html"])
     measured = [one.record.command for one in found.cells if one.record.command]
     if not found.cells:
-        measured = [shlex.join(["harness", "profile", found.subject, "--profile", *_value_of("--profile", options, found.profile.name)])]
+        measured = [shlex.join(["harness", "profile", found.subject, "--profile", options.get("--profile", found.profile.name)])]
     return list(dict.fromkeys([*measured, report]))
 
 
-def _value_of(option: str, options: Sequence[str], default: str) -> list[str]:
-    return [options[options.index(option) + 1] if option in options else default]
-
-
-def html(found: Readiness, *, options: Sequence[str], records: str) -> str:
+def html(found: Readiness, *, options: Mapping[str, str], records: str) -> str:
     """The whole page as text. `options`: those that the user gave to `harness report`; `records`: the folder that was read."""
     import jinja2
 
@@ -85,7 +82,7 @@ def html(found: Readiness, *, options: Sequence[str], records: str) -> str:
     )
 
 
-def markdown(found: Readiness, *, options: Sequence[str], records: str) -> str:
+def markdown(found: Readiness, *, options: Mapping[str, str], records: str) -> str:
     """The same facts as markdown, pictures apart."""
     lines = [f"# {found.answer}: {_plain(name_of(found))} for {found.profile.name}", "", _plain(headline(found)), ""]
     if not found.cells:
@@ -99,7 +96,7 @@ def markdown(found: Readiness, *, options: Sequence[str], records: str) -> str:
     return "\n".join([*lines, "## How to make it again", "", "```console", *(f"$ {line}" for line in commands_of(found, options)), "```", ""])
 
 
-def object_of(found: Readiness, *, options: Sequence[str], records: str) -> dict[str, Any]:
+def object_of(found: Readiness, *, options: Mapping[str, str], records: str) -> dict[str, Any]:
     """The same facts as plain JSON values; limits in base units."""
     return {
         "answer": str(found.answer),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.artifact import Checkpoint
@@ -33,6 +33,12 @@ def text_of(row: Row, key: str) -> str:
     """What a column of text says of a row."""
     fact = _FACTS.get(key)
     return _JUDGED[key](row) if fact is None else fact(row.record)
+
+
+def differs(rows: Sequence[Row], key: str, shared: Sequence[str]) -> bool:
+    """Whether rows that say the same in the columns `shared` say different things in the column `key`."""
+    alike = [tuple(text_of(row, other) for other in shared) for row in rows]
+    return len({(*same, text_of(row, key)) for same, row in zip(alike, rows, strict=True)}) > len(set(alike))
 
 
 def text_of_record(record: ProfileRecord, key: str) -> str:

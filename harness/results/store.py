@@ -83,20 +83,17 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def cell_key(record: ProfileRecord) -> Hashable:
-    """What makes two records repeats of each other: the same cell under the same profile on the same machine."""
-    return record.cell, record.profile_sha256, record.environment.machine
+def age(record: ProfileRecord) -> tuple[str, str]:
+    """What older records have less of; equal times are decided by the id."""
+    return record.created, record.id
 
 
-def latest(records: Iterable[ProfileRecord], key: Callable[[ProfileRecord], Hashable] = cell_key) -> tuple[ProfileRecord, ...]:
-    """The newest record of each key, in the order in which the keys first appear; equal times are decided by the id."""
-    newest: dict[Hashable, ProfileRecord] = {}
+def runs_of(records: Iterable[ProfileRecord], key: Callable[[ProfileRecord], Hashable]) -> list[list[ProfileRecord]]:
+    """The records of each key, oldest first; the keys are in the order in which they first appear."""
+    runs: dict[Hashable, list[ProfileRecord]] = {}
     for record in records:
-        mark = key(record)
-        known = newest.get(mark)
-        if known is None or (record.created, record.id) > (known.created, known.id):
-            newest[mark] = record
-    return tuple(newest.values())
+        runs.setdefault(key(record), []).append(record)
+    return [sorted(own, key=age) for own in runs.values()]
 
 
 def read_record(path: Path) -> ProfileRecord:

@@ -23,7 +23,7 @@ from harness.results.pareto import Coordinate, front, ranks
 from harness.results.row import Row as Row
 from harness.results.row import text_of as text_of
 from harness.results.row import training_of
-from harness.results.store import Problem, Records, collector_paused
+from harness.results.store import Problem, Records, collector_paused, runs_of
 
 FRONT = ("miou", "latency")
 
@@ -93,7 +93,7 @@ def row_key(record: ProfileRecord) -> Hashable:
 
 
 def _group(place: Place, records: Sequence[ProfileRecord], *, sort: str, axes: tuple[str, ...], view: View) -> Group:
-    runs = _runs(records)
+    runs = runs_of(records, row_key)
     newest = [own[-1] for own in runs]
     baselines = baselines_of(newest)
     eager = {_speed_key(record): record for record in newest if record.cell.backend == "torch_eager" and record.cell.precision == "fp32"}
@@ -119,14 +119,6 @@ def _group(place: Place, records: Sequence[ProfileRecord], *, sort: str, axes: t
 def _speed_key(record: ProfileRecord) -> Hashable:
     cell = record.cell
     return (record.profile_sha256, cell.checkpoint_sha256, cell.device, cell.batch, cell.tile, cell.threads)
-
-
-def _runs(records: Iterable[ProfileRecord]) -> list[list[ProfileRecord]]:
-    """The records of each row, oldest first; equal times are decided by the id. Rows are in the order in which they first appear."""
-    runs: dict[Hashable, list[ProfileRecord]] = {}
-    for record in records:
-        runs.setdefault(row_key(record), []).append(record)
-    return [sorted(own, key=lambda record: (record.created, record.id)) for own in runs.values()]
 
 
 def _row(runs: Sequence[ProfileRecord], eager: ProfileRecord | None, baselines: Sequence[Baseline], prices: Prices) -> Row:

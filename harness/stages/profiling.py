@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.core.artifact import Artifact, read_subject
+from harness.core.artifact import Artifact, DataUse, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, MeasurementError
 from harness.core.files import cannot_write, write_atomic
@@ -17,12 +17,12 @@ from harness.core.leftovers import marked, sweep
 from harness.core.measurement import Missing
 from harness.core.record import ProfileRecord
 from harness.core.registry import DATASETS
-from harness.profiling.data import bundle_facts, dataset_of, sha256_of_bundle
+from harness.profiling.data import bundle_facts, sha256_of_bundle
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
 from harness.profiling.plan import BUNDLED_DATA, REFERENCE, CellPlan, home_of, job_of
-from harness.profiling.run import cell_of, record_of, require_tile, work_folder, write_examples
+from harness.profiling.run import cell_of, record_of, require_tile, used_by, work_folder, write_examples
 from harness.profiling.sweep import is_over, rate_of
 from harness.results.store import read_records, write_record
 from harness.stages.data import Progress, data_of, silent
@@ -102,7 +102,7 @@ def profile_cells(
     except OSError as error:
         raise cannot_write(out, error) from error
     sweep([Path(tempfile.gettempdir()), *out.glob("*/*")])
-    known = _known_records(out) if reuse else {}
+    known, fingerprint = _known_records(out) if reuse else {}, environment(threads).fingerprint
     work = Path(tempfile.mkdtemp(prefix=marked("harness-")))
     try:
         reference = _reference_in(bundle) if bundle and "parity" in profile.probes else None
@@ -118,11 +118,10 @@ def profile_cells(
             is_reference = plan.backend == REFERENCE
             rates: list[float | None] = []
             for batch in profile.input.batches or (profile.input.batch,):
-                sized = profile.model_copy(update={"input": profile.input.model_copy(update={"batch": batch})})
-                job = job_of(plan, sized, threads, dataset, folder, _cell_folder(work, plan, batch))
+                job = job_of(plan, profile.at_batch(batch), threads, dataset, folder, _cell_folder(work, plan, batch))
                 keeps = is_reference and reference is None and "parity" in profile.probes
                 job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why, "keep_outputs": keeps})
-                key = (cell_of(job, plan.artifact), profile.sha256, environment(threads).fingerprint, _version(job), sha256_of_bundle(bundle_facts(job)))
+                key = (cell_of(job, plan.artifact), profile.sha256, fingerprint, _named(used_by(job, plan.artifact)), sha256_of_bundle(bundle_facts(job)))
                 if key in known:
                     path, record, is_new = *known[key], False
                 else:
@@ -188,17 +187,14 @@ def _known_records(out: Path) -> dict[Any, tuple[Path, ProfileRecord]]:
     }
 
 
-def _version(job: Job) -> tuple[str, str] | None:
+def _named(use: DataUse | None) -> tuple[str, str] | None:
     """The data set that a cell is scored on, and its version."""
-    if job.dataset is None:
-        return None
-    spec = dataset_of(job)
-    return spec.name, spec.version
+    return (use.name, use.version) if use else None
 
 
 def _scored_on(record: ProfileRecord) -> tuple[tuple[str, str] | None, str | None]:
     """The data set and its version, and the sha256 of the bundle that its tiles came in."""
-    return (record.data.name, record.data.version) if record.data else None, sha256_of_bundle(record.detail)
+    return _named(record.data), sha256_of_bundle(record.detail)
 
 
 def _reference_outputs(

@@ -19,7 +19,7 @@ from harness.core.registry import BACKENDS, DATASETS
 from harness.core.specs import Value
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.plan import REFERENCE, CellPlan, home_of
-from harness.stages import Progress, data_of
+from harness.stages import Progress, data_of, silent
 from harness.tuning.assessing import Setting
 from harness.tuning.candidates import Candidate, runtimes_here, wanted_of
 from harness.tuning.choice import Limits, doubts_of
@@ -53,10 +53,6 @@ def journal_path(out: Path) -> Path:
     return out.with_suffix(".tune.jsonl")
 
 
-def _silent(done: int, total: int, what: str) -> None:
-    return
-
-
 def tune(
     subject: Path,
     asked: Asked,
@@ -65,7 +61,7 @@ def tune(
     seconds: float,
     root: Path | None = None,
     force: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Tuned:
     """Search for at most about `seconds`, write the winner's profile to `out`, and go on with what an earlier run left in the journal.
 

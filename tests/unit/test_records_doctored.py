@@ -178,8 +178,8 @@ def read_all(records: Records, folder: Path) -> None:
         assert lines_of(found)
         history_picture(found)
     judged = readiness("subject", [(one, None) for one in records.records], records.records[0].profile)
-    assert render_report.html(judged, options=(), records="r")
-    assert render_report.markdown(judged, options=(), records="r")
+    assert render_report.html(judged, options={}, records="r")
+    assert render_report.markdown(judged, options={}, records="r")
     assert export_records(records, folder / "all.csv", "csv")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import RecordError
-from harness.results.store import Records, latest, read_records, record_path, write_record
+from harness.core.record import ProfileRecord
+from harness.results.store import Records, read_records, record_path, runs_of, write_record
 from tests.builders import checkpoint, profile, record
 
 
@@ -104,6 +105,10 @@ def test_a_folder_named_like_a_record_is_no_record(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="not a folder of records"):
         read_records(tmp_path / "nothing")
+
+
+def latest(records: list[ProfileRecord]) -> tuple[ProfileRecord, ...]:
+    return tuple(own[-1] for own in runs_of(records, lambda record: (record.cell, record.profile_sha256, record.environment.machine)))
 
 
 def test_latest_keeps_the_newest_of_each_cell_profile_and_machine() -> None:

@@ -1,0 +1,34 @@
+"""How verbs read a folder of records: what can't be read is said on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli.output import remark
+from harness.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from harness.results.store import Problem
+    from harness.results.table import Table
+
+
+def say_unread(problems: Iterable[Problem]) -> None:
+    """Name the files that are no readable records."""
+    for problem in problems:
+        remark(f"not read: {problem.reason}")
+
+
+def filtered_table(folder: Path, where: Sequence[str], wanted: str) -> Table:
+    """The table of the records that fit, with unreadable files said first. Raises ConfigError where none fits; `wanted`: what it was to be."""
+    from harness.results.filters import filter_from_text
+    from harness.results.store import read_records
+    from harness.results.table import View, table_from_records
+
+    found = read_records(folder)
+    say_unread(found.problems)
+    table = table_from_records(found, view=View(where=tuple(map(filter_from_text, where))))
+    if not table.groups:
+        raise ConfigError(f"no record of {len(found.records)} in {folder} fits {' and '.join(where) or wanted}", "harness records list")
+    return table
