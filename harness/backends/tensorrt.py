@@ -103,6 +103,23 @@ class TensorRtSession:
 
         return seconds_on(self._stream if self._graph is None else torch.cuda.current_stream(), self.run)
 
+    def reset_device_peak(self) -> None:
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+    def device_peak(self) -> tuple[int, Mapping[str, Any]]:
+        import torch
+
+        held = {**self._sizes(), "buffers": torch.cuda.max_memory_allocated()}
+        return sum(held.values()), {"source": "what the engine says it takes, and PyTorch's peak for inputs and outputs", **held}
+
+    def _sizes(self) -> dict[str, int]:
+        import tensorrt
+
+        weights = self._engine.get_engine_stat(tensorrt.EngineStat.TOTAL_WEIGHTS_SIZE)
+        return {"activation_bytes": self._engine.device_memory_size_v2, "weight_bytes": weights}
+
     def attach(self, profiler: Any) -> None:
         """Let a profiler see every layer of the calls that follow; the context holds no reference of its own to it."""
         self._profiler = self._context.profiler = profiler
@@ -115,8 +132,7 @@ class TensorRtSession:
 
         return {
             "tensorrt": tensorrt.__version__,
-            "activation_bytes": self._engine.device_memory_size_v2,
-            "weight_bytes": self._engine.get_engine_stat(tensorrt.EngineStat.TOTAL_WEIGHTS_SIZE),
+            **self._sizes(),
             "cuda_graph": self._wants_graph,
         }
 

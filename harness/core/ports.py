@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from harness.core.artifact import Artifact
 from harness.core.deployment import DeploymentProfile
@@ -22,10 +22,23 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
+class Opening(NamedTuple):
+    """What opening an artifact cost: seconds, and resident bytes of the process with the runtime imported, at most while loading, and after.
+
+    The bytes are 0 where the system does not tell them; before and after loading, what was freed is given back first.
+    """
+
+    seconds: float
+    imported: int
+    load_peak: int
+    loaded: int
+
+
 class Session(Protocol):
     """One opened artifact. It reads no clock: the harness times `run` + `sync`, the same code for every runtime.
 
     One whose device has a queue of its own may also have `device_seconds() -> float`: one pass, timed by two events in that queue.
+    One that counts the device's memory may have `reset_device_peak()` and `device_peak()`: bytes since, and what they are for the record.
     """
 
     def bind(self, inputs: Sequence[np.ndarray]) -> None:
@@ -115,9 +128,7 @@ class Subject(Protocol):
     profile: DeploymentProfile
     session: Session
     clock: Clock
-    load_seconds: float
-    import_peak: int
-    load_peak: int
+    opening: Opening
     dataset: DatasetSpec | None
     #: Where the inputs of timed calls come from: "tiles of NAME" or "random".
     example_source: str

@@ -41,13 +41,25 @@ _ALL = (
     Quantity("tile_latency", "s", "lower", "wall time from the file of one tile to its map of classes: read, normalize, copy, run, stitch windows, argmax"),
     Quantity("load_time", "s", "lower", "wall time to open the artifact in the runtime, in a fresh process, the runtime's import apart"),
     Quantity("first_call", "s", "lower", "wall time of the first call after loading"),
-    Quantity("import_memory", "B", "lower", "peak resident memory of the process after importing the runtime, before loading the artifact"),
+    Quantity("import_memory", "B", "lower", "resident memory of the process after importing the runtime, before loading the artifact: the runtime's own base"),
     Quantity("load_memory", "B", "lower", "peak resident memory of the process while the artifact is loaded"),
     Quantity(
         "peak_host_memory",
         "B",
         "lower",
         "peak resident memory of the process while the artifact runs (everything in the process: runtime, weights, activations)",
+    ),
+    Quantity(
+        "weight_memory",
+        "B",
+        "lower",
+        "resident memory that loading the artifact added to the process and that stays: weights, graph and the runtime's tables",
+    ),
+    Quantity(
+        "activation_memory",
+        "B",
+        "lower",
+        "peak_host_memory less what was resident after loading: one batch, activations, workspaces, and what the first call set up and kept",
     ),
     Quantity("peak_device_memory", "B", "lower", "peak device memory while the artifact runs, source named in detail"),
     Quantity(

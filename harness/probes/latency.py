@@ -27,7 +27,7 @@ class Latency:
     def measure(self, subject: Subject) -> Iterable[Measurement | Missing]:
         calls, sampling, clock = _Calls(subject), subject.profile.sampling, subject.clock
         detail = {"inputs": subject.example_source, "input_shape": list(calls.shape)}
-        yield Measurement(quantity="load_time", samples=(subject.load_seconds,))
+        yield Measurement(quantity="load_time", samples=(subject.opening.seconds,))
         yield Measurement(quantity="first_call", samples=(subject.first_call_seconds,))
         _require_numbers(subject.session.outputs())
         warmup = warm_up(calls.compute, sampling, clock, before=calls.bind_next)

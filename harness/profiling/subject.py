@@ -18,7 +18,7 @@ from harness.core.artifact import Artifact, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import MeasurementError, UnavailableError
 from harness.core.measurement import Measurement
-from harness.core.ports import Backend, Clock, Session
+from harness.core.ports import Backend, Clock, Opening, Session
 from harness.core.registry import BACKENDS
 from harness.core.specs import DatasetSpec, Tile, TileSource
 from harness.profiling.data import dataset_of
@@ -41,19 +41,14 @@ SAME = 1e-3
 
 @dataclass
 class OpenSubject:
-    """One artifact opened in one backend: `core.ports.Subject`. `load_seconds`, `import_peak` and `load_peak` say what opening cost.
-
-    `fixed_batch`: the only batch that the session takes, None where it takes any.
-    """
+    """One artifact opened in one backend: `core.ports.Subject`. `fixed_batch`: the only batch that the session takes, None where it takes any."""
 
     job: Job
     folder: Path
     artifact: Artifact
     profile: DeploymentProfile
     session: Session
-    load_seconds: float
-    import_peak: int
-    load_peak: int
+    opening: Opening
     dataset: DatasetSpec | None
     example_source: str
     reference: Path | None
@@ -245,20 +240,21 @@ def opened(job: Job) -> Iterator[OpenSubject]:
     if hasattr(backend, "import_model"):
         backend.import_model(artifact)
     measurable = host_memory.resettable() is None
-    import_peak = host_memory.peak() if measurable else 0
+    imported = _resident() if measurable else 0
+    if measurable:
+        host_memory.reset_peak()
     begin = wall_clock()
     with backend.open(job.folder, artifact, device=job.device, threads=job.threads, options=job.profile.runtime.options) as session:
-        load_seconds = wall_clock() - begin
+        seconds = wall_clock() - begin
         load_peak = host_memory.peak() if measurable else 0
+        opening = Opening(seconds, imported, load_peak, _resident() if measurable else 0)
         yield OpenSubject(
             job=job,
             folder=job.folder,
             artifact=artifact,
             profile=job.profile,
             session=session,
-            load_seconds=load_seconds,
-            import_peak=import_peak,
-            load_peak=load_peak,
+            opening=opening,
             dataset=dataset_of(job) if job.dataset else None,
             example_source=f"tiles of {job.dataset}" if job.dataset else "random",
             reference=job.reference,
@@ -266,6 +262,12 @@ def opened(job: Job) -> Iterator[OpenSubject]:
             clock=wall_clock,
             fixed_batch=_fixed_batch(backend, artifact, job),
         )
+
+
+def _resident() -> int:
+    """Resident bytes without those that were freed."""
+    host_memory.release()
+    return host_memory.resident()
 
 
 def _fixed_batch(backend: Backend, artifact: Artifact, job: Job) -> int | None:

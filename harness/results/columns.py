@@ -56,6 +56,8 @@ COLUMNS = (
     Column("end_to_end_latency", "end to end p50", 16, "time", "lower", "measured"),
     Column("throughput", "throughput", 14, "rate", "higher"),
     Column("peak_host_memory", "peak host memory", 7, "bytes", "lower"),
+    Column("weight_memory", "weight memory", 17, "bytes", "lower", "chosen"),
+    Column("activation_memory", "activation memory", 17, "bytes", "lower", "chosen"),
     Column("peak_device_memory", "peak device memory", 7, "bytes", "lower", "measured"),
     Column("artifact_size", "size", 13, "bytes", "lower"),
     Column("energy", "energy", 16, "energy", "lower", "measured"),

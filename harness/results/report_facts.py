@@ -16,6 +16,8 @@ MEMORY = (
     ("import_memory", "runtime imported"),
     ("load_memory", "artifact loading"),
     ("peak_host_memory", "running, host"),
+    ("weight_memory", "of it weights and what loading made"),
+    ("activation_memory", "of it batch, activations and workspaces"),
     ("peak_device_memory", "running, device"),
 )
 SPEED = ("latency", "end_to_end_latency", "tile_latency", "throughput", "area_throughput", "load_time", "first_call", "energy")

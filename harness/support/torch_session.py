@@ -75,6 +75,18 @@ class TorchSession:
 
         return seconds_on(torch.cuda.current_stream(), self.run)
 
+    def reset_device_peak(self) -> None:
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+    def device_peak(self) -> tuple[int, Mapping[str, Any]]:
+        import torch
+
+        weights = sum(value.numel() * value.element_size() for value in (*self._network.parameters(), *self._network.buffers()))
+        facts = {"source": "torch.cuda.max_memory_allocated", "reserved": torch.cuda.max_memory_reserved(), "weights": weights}
+        return torch.cuda.max_memory_allocated(), facts
+
     def outputs(self) -> list[np.ndarray]:
         assert self._output is not None, "outputs() before run()"
         return [self._output.float().cpu().numpy()]
