@@ -1,13 +1,13 @@
 """The roofline: achieved FLOP/s against FLOP per byte, under what this machine reached itself (Williams, Waterman and Patterson 2009).
 
 The roof is the smaller of peak FLOP/s and peak B/s times intensity, from the peaks that the probe `roofline` took in turns with the models: one
-roof per fingerprint and number of threads, of the best peaks that a shown record has. The same records give the same bytes.
+roof per fingerprint, number of threads and precision, of the best peaks that a shown record has. The same records give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.results.figure import Figure, figure_from_outcome
 from harness.results.plot import draw_dot, log_axis, new_picture, runtime_handles
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 GIGA = 1e9
 _STYLES = ("-", "--", ":", "-.")
+
+
+class _Place(NamedTuple):
+    """What a peak is of."""
+
+    device: str
+    threads: int
+    precision: str
+    fingerprint: str
 
 
 class Roof(NamedTuple):
@@ -67,20 +76,25 @@ def dots_of(group: Group) -> list[Dot]:
 
 
 def roofs_of(group: Group) -> list[Roof]:
-    """One per fingerprint and threads, named by what tells them apart."""
-    best: dict[tuple[int, str], tuple[float, float]] = {}
+    """One per place, named by what tells them apart. The bytes per second are those of the machine, whatever the precision."""
+    flops: dict[_Place, float] = {}
+    bandwidth: dict[_Place, float] = {}
     for row in group.rows:
         measured = row.record.measured("achieved_flops")
         if measured is not None and {"peak_flops", "peak_bandwidth"} <= measured.detail.keys():
-            key = (row.record.cell.threads, row.record.environment.fingerprint)
-            known = best.get(key, (0.0, 0.0))
-            best[key] = max(known[0], float(measured.detail["peak_flops"])), max(known[1], float(measured.detail["peak_bandwidth"]))
-    return [Roof(_roof_name(key, best), *best[key]) for key in sorted(best)]
+            cell, detail = row.record.cell, measured.detail
+            place = _Place(cell.device, cell.threads, str(detail.get("peak_precision", "fp32")), row.record.environment.fingerprint)
+            flops[place] = max(flops.get(place, 0.0), float(detail["peak_flops"]))
+            machine = place._replace(precision="")
+            bandwidth[machine] = max(bandwidth.get(machine, 0.0), float(detail["peak_bandwidth"]))
+    return [Roof(_roof_name(place, flops), flops[place], bandwidth[place._replace(precision="")]) for place in sorted(flops)]
 
 
-def _roof_name(key: tuple[int, str], roofs: Mapping[tuple[int, str], Any]) -> str:
-    threads = f"{key[0]} thread{'s' * (key[0] != 1)}"
-    return threads if sum(other[0] == key[0] for other in roofs) == 1 else f"{threads}, {key[1][:8]}"
+def _roof_name(place: _Place, places: Iterable[_Place]) -> str:
+    others = [other for other in places if other != place]
+    name = f"in {place.precision}" + (f" on {place.device}" if any(other.device != place.device for other in others) else "")
+    name += f" with {place.threads} thread{'s' * (place.threads != 1)}"
+    return f"{name}, {place.fingerprint[:8]}" if any(other[:3] == place[:3] for other in others) else name
 
 
 def _scales(axes: Axes, dots: list[Dot], roofs: list[Roof]) -> None:
@@ -102,5 +116,5 @@ def _scales(axes: Axes, dots: list[Dot], roofs: list[Roof]) -> None:
 def _draw_roof(axes: Axes, roof: Roof, style: str) -> None:
     left, right = axes.get_xlim()
     xs = [left, max(left, min(right, roof.flops / roof.bandwidth)), right]
-    said = f"reached here in fp32 with {roof.name}: {three_digits(roof.flops / GIGA)} GFLOP/s, {three_digits(roof.bandwidth / GIGA)} GB/s"
+    said = f"reached here {roof.name}: {three_digits(roof.flops / GIGA)} GFLOP/s, {three_digits(roof.bandwidth / GIGA)} GB/s"
     axes.plot(xs, [roof.at(x) for x in xs], color="0.35", linestyle=style, linewidth=1.2, zorder=1, label=said)

@@ -11,7 +11,7 @@ import pytest
 from harness.core.layers import Layer, LayerView, write_view
 from harness.core.measurement import Measurement
 from harness.results.plot_layers import MOST_BARS, REST, bars_of, layers_picture, views_of
-from harness.results.plot_roofline import roofline_picture, roofs_of
+from harness.results.plot_roofline import Roof, roofline_picture, roofs_of
 from harness.results.store import Records, write_record
 from harness.results.table import Group, table_from_records
 from tests.builders import latency, record, single
@@ -88,7 +88,10 @@ def reached(rate: float, intensity: float, peak: float = 9e10, bandwidth: float 
 def test_points_lie_under_the_best_peaks_of_their_threads() -> None:
     rows = [record("a+x", measured=reached(2e10, 40)), record("b+x", measured=reached(1e10, 1, peak=8e10, bandwidth=4e10))]
     group = group_of(*rows, record("c+x", threads=1, measured=reached(5e9, 10, peak=4e10)), record("d+x"))
-    assert [(roof.name, roof.flops, roof.bandwidth) for roof in roofs_of(group)] == [("1 thread", 4e10, 3e10), ("2 threads", 9e10, 4e10)]
+    assert [(roof.name, roof.flops, roof.bandwidth) for roof in roofs_of(group)] == [
+        ("in fp32 with 1 thread", 4e10, 3e10),
+        ("in fp32 with 2 threads", 9e10, 4e10),
+    ]
     assert roofs_of(group)[1].at(1) == 4e10
     assert roofs_of(group)[1].at(100) == 9e10
     (axes,) = roofline_picture(group).axes
@@ -96,3 +99,10 @@ def test_points_lie_under_the_best_peaks_of_their_threads() -> None:
     assert {(40.0, 2e10), (1.0, 1e10), (10.0, 5e9)} <= spots
     assert {text.get_text() for text in axes.texts if text.get_gid() == "label"} == {"a+x", "b+x", "c+x"}
     assert no_texts_meet(axes.figure)
+
+
+def test_each_precision_has_a_roof_of_its_own() -> None:
+    peak = {"peak_flops": 2e11, "peak_bandwidth": 1e10, "peak_precision": "int8"}
+    quantized = [latency(0.05), Measurement(quantity="achieved_flops", samples=(6e10,), detail=peak), single("arithmetic_intensity", 160)]
+    group = group_of(record("a+x", measured=reached(2e10, 40)), record("a+x", precision="int8-static", measured=quantized))
+    assert roofs_of(group) == [Roof("in fp32 with 2 threads", 9e10, 3e10), Roof("in int8 with 2 threads", 2e11, 3e10)]

@@ -1,5 +1,6 @@
 """Peaks of the machine and how near a model comes to them."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,26 +8,65 @@ import pytest
 
 from harness.core.measurement import Measurement
 from harness.probes.roofline import Roofline
+from harness.support import peaks as kernels
 from harness.support.clock import ManualClock, wall_clock
-from harness.support.peaks import PASSES, Bench, Peaks, best, peaks_file, read_peaks, write_peaks
+from harness.support.onnx_peaks import integer_product
+from harness.support.peaks import Bench, Kernel, Peaks, bench_for, best, numpy_product, numpy_triad, peaks_file, read_peaks, write_peaks
+from harness.support.torch_peaks import torch_product, torch_triad
 from tests.builders import checkpoint, profile, single
 
 
 def test_peaks_are_work_over_seconds():
     ticks = iter([0.0, 2.0, 10.0, 14.0])
-    seen = Bench(2, lambda: next(ticks), side=10, length=100).once()
-    assert seen == Peaks(2 * 10**3 / 2.0, PASSES * 8 * 100 / 4.0)
+    seen = Bench((numpy_product(10),), numpy_triad(100, 2), lambda: next(ticks)).once()
+    assert seen == Peaks(2 * 10**3 / 2.0, 5 * 8 * 100 / 4.0)
 
 
 def test_the_triad_computes_what_stream_says():
-    bench = Bench(3, wall_clock, side=4, length=1001)
-    bench.once()
-    assert np.array_equal(bench._a, np.full(1001, 1.0 + 3.0 * 2.0))
+    """In one pass PyTorch reads two arrays of float32 and writes one."""
+    assert np.array_equal(numpy_triad(1001, 3).run(), np.full(1001, 1.0 + 3.0 * 2.0))
+    one = torch_triad(1001, "cpu")
+    assert np.array_equal(one.run().numpy(), np.full(1001, 1.0 + 3.0 * 2.0))
+    assert one.amount == 3 * 4 * 1001
+
+
+@pytest.mark.parametrize(("precision", "kind", "value"), [("fp32", "float32", 0.125), ("bf16", "bfloat16", 0.125), ("int8", "int32", 6)])
+def test_a_product_is_computed_in_its_precision(precision, kind, value):
+    kernel = torch_product(32, device="cpu", precision=precision, threads=1)
+    product = kernel.run()
+    assert (str(product.dtype), kernel.amount) == (f"torch.{kind}", 2 * 32**3)
+    assert (product == 32 * value).all()
+
+
+def test_integers_are_added_up_in_integers():
+    """300 times 3 * -2 overflows a byte."""
+    kernel = integer_product(300, 1)
+    (product,) = kernel.run()
+    assert (str(product.dtype), kernel.amount) == ("int32", 2 * 300**3)
+    assert (product == 300 * 3 * -2).all()
+
+
+def test_a_precision_has_its_own_product_or_that_of_fp32():
+    assert [len(bench_for("cpu", name, 1, wall_clock).products) for name in ("fp32", "fp16", "bf16", "int8-static")] == [1, 2, 2, 2]
+    ticks = iter([0.0, 2.0, 10.0, 11.0, 20.0, 21.0])
+    kernel = Kernel(lambda: None, 8.0)
+    assert Bench((kernel, kernel), kernel, lambda: next(ticks)).once() == Peaks(8.0, 8.0)
+
+
+def test_a_precision_without_a_kernel_is_named():
+    assert bench_for("cpu", "fp8", 1, wall_clock) == "a peak is measured in fp32, fp16, bf16, int8, the artifact is fp8"
+
+
+@pytest.mark.parametrize(("precision", "module"), [("bf16", "torch_peaks"), ("int8-static", "onnx_peaks")])
+def test_without_a_package_only_fp32_has_a_peak(monkeypatch, precision, module):
+    monkeypatch.setitem(sys.modules, f"harness.support.{module}", None)
+    assert f"a peak in {precision.partition('-')[0]}" in bench_for("cpu", precision, 1, wall_clock)
+    assert isinstance(bench_for("cpu", "fp32", 1, wall_clock), Bench)
 
 
 def test_the_best_ever_seen_is_kept_and_garbage_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    path = peaks_file("f0", 2)
+    path = peaks_file("f0", 2, "cpu", "fp32")
     assert read_peaks(path) is None
     write_peaks(path, best(Peaks(5.0, 1.0), Peaks(4.0, 2.0)))
     assert read_peaks(path) == Peaks(5.0, 2.0)
@@ -57,7 +97,14 @@ def test_achieved_and_intensity_by_hand(tmp_path, monkeypatch):
     moved = 31_000_000 * 4 + 2 * 3 * 8 * 8 * 4 + 2 * 2 * 8 * 8 * 4
     assert found["arithmetic_intensity"].value == pytest.approx(2e9 / moved)
     assert found["arithmetic_intensity"].detail["bound"] == "not decided"
-    assert read_peaks(peaks_file("f0", 1)) == Peaks(16e9, 2e9)
+    assert read_peaks(peaks_file("f0", 1, "cpu", "fp32")) == Peaks(16e9, 2e9)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(kernels, "SIDE", 16)
+    monkeypatch.setattr(kernels, "HALF_SIDE", 16)
+    monkeypatch.setattr(kernels, "LENGTH", 64)
 
 
 def outcomes(tmp_path, monkeypatch, peaks, one):
@@ -72,12 +119,20 @@ def test_fewer_flop_per_byte_than_the_ridge_are_bound_by_memory(tmp_path, monkey
     assert outcomes(tmp_path, monkeypatch, Peaks(64e9, 2e9), subject(tmp_path, known))["arithmetic_intensity"].detail["bound"] == "memory"
 
 
-def test_another_precision_has_no_share_of_the_peak_in_fp32(tmp_path, monkeypatch):
-    one = subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)}, precision="int8-static")
-    found = outcomes(tmp_path, monkeypatch, Peaks(64e9, 2e9), one)
-    assert (found["peak_share"].why, found["peak_share"].reason) == ("unsupported", "the peak is measured in fp32, the artifact computes in int8-static")
+def test_another_precision_has_a_peak_of_its_own(tmp_path, monkeypatch):
+    known = {"forward_flops": single("forward_flops", 1e9)}
+    found = outcomes(tmp_path, monkeypatch, Peaks(64e9, 2e9), subject(tmp_path, known, precision="int8-static"))
+    assert found["peak_share"].value == pytest.approx(2 * 1e9 / 0.25 / 64e9)
+    assert found["achieved_flops"].detail["peak_precision"] == "int8"
+    assert read_peaks(peaks_file("f0", 1, "cpu", "int8-dynamic")) == Peaks(64e9, 2e9)
+    assert read_peaks(peaks_file("f0", 1, "cpu", "fp32")) is None
+
+
+def test_without_a_peak_there_is_no_share_and_nothing_is_decided(tmp_path, monkeypatch):
+    known = {"forward_flops": single("forward_flops", 1e9)}
+    found = outcomes(tmp_path, monkeypatch, Peaks(64e9, 2e9), subject(tmp_path, known, precision="fp8"))
+    assert (found["peak_share"].why, found["arithmetic_intensity"].detail["bound"]) == ("unsupported", "not decided")
     assert found["achieved_flops"].value == pytest.approx(2 * 1e9 / 0.25)
-    assert found["arithmetic_intensity"].detail["bound"] == "not decided"
 
 
 def test_the_call_after_the_triad_is_not_timed(tmp_path, monkeypatch):
