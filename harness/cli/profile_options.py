@@ -12,6 +12,7 @@ from harness.core.errors import ConfigError
 if TYPE_CHECKING:
     from harness.core.deployment import DeploymentProfile
     from harness.core.record import ProfileRecord
+    from harness.profiling.sweep import Rate
 
 
 def changed(profile: DeploymentProfile, *, batches: str | None, probes: str | None) -> DeploymentProfile:
@@ -47,15 +48,30 @@ def opened_bundle(subject: Path, data: str | None, root: Path | None) -> Iterato
 
 def knees(records: Sequence[ProfileRecord]) -> Mapping[str, str]:
     """Per runtime and precision the batch that is worth taking, as a sentence."""
-    from harness.profiling.sweep import WORTH, knee, rate_of
+    from harness.profiling.sweep import rate_of
 
-    cells: dict[str, dict[int, float | None]] = {}
+    cells: dict[str, dict[int, Rate | None]] = {}
     for record in records:
         label = f"{record.cell.model} on {record.cell.backend} ({record.cell.format} {record.cell.precision})"
         cells.setdefault(label, {})[record.cell.batch] = rate_of(record)
-    return {label: _said(rates, knee(rates), WORTH) for label, rates in cells.items()}
+    return {label: _said(rates) for label, rates in cells.items()}
 
 
-def _said(rates: Mapping[int, float | None], best: int | None, worth: float) -> str:
-    seen = ", ".join(f"{batch}: {rate / 1e6:.3g} Mpx/s" if rate else f"{batch}: failed" for batch, rate in rates.items())
-    return f"no batch ran ({seen})" if best is None else f"batch {best} is the knee: no larger one gains {worth:.0%} ({seen})"
+def _said(rates: Mapping[int, Rate | None]) -> str:
+    from harness.profiling import sweep
+
+    seen = ", ".join(f"{batch}: {_mega(rate)}" for batch, rate in rates.items())
+    found = sweep.knee_between(rates)
+    if found is None:
+        return f"no batch ran ({seen})"
+    first, last = found
+    if first != last:
+        return f"the knee lies between batches {first} and {last}: a longer run tells them apart ({seen})"
+    return f"batch {first} is the knee: no larger one gains {sweep.WORTH:.0%} ({seen})"
+
+
+def _mega(rate: Rate | None) -> str:
+    if rate is None:
+        return "failed"
+    between = "" if rate.low == rate.high else f" [{rate.low / 1e6:.3g}, {rate.high / 1e6:.3g}]"
+    return f"{rate.value / 1e6:.3g}{between} Mpx/s"

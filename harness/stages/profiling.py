@@ -23,7 +23,7 @@ from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
 from harness.profiling.plan import BUNDLED_DATA, REFERENCE, CellPlan, home_of, job_of
 from harness.profiling.run import cell_of, record_of, require_tile, used_by, work_folder, write_examples
-from harness.profiling.sweep import is_over, rate_of
+from harness.profiling.sweep import Rate, is_over, rate_of
 from harness.results.store import read_records, write_record
 from harness.stages.data import Progress, data_of, silent
 from harness.support.bundled import REFERENCE as BUNDLED_REFERENCE
@@ -116,7 +116,7 @@ def profile_cells(
             elif "parity" in profile.probes and reference is None and dataset:
                 reference, why = _reference_outputs(plans, plan, profile, threads, dataset, folder, work)
             is_reference = plan.backend == REFERENCE
-            rates: list[float | None] = []
+            rates: list[Rate | None] = []
             for batch in profile.input.batches or (profile.input.batch,):
                 job = job_of(plan, profile.at_batch(batch), threads, dataset, folder, _cell_folder(work, plan, batch))
                 keeps = is_reference and reference is None and "parity" in profile.probes
