@@ -36,6 +36,7 @@ def train(
     out: Path,
     seed: int = 0,
     label_fraction: float = 1.0,
+    tile: int | None = None,
     input_size: int | None = None,
     weights: Path | None = None,
     devices: int = 1,
@@ -48,12 +49,13 @@ def train(
     """Train `model` on the data in the folder `root` and write the epoch with the best val mIoU as a checkpoint folder `out`.
 
     A run that was stopped goes on where it was when the same settings are given. `label_fraction` is the share of training tiles used;
-    with `fill_missing` bands that the encoder wants and the data lacks are zeros.
+    `tile` the side in pixels that the set was prepared with (None: its usual one), and the default of `input_size`, whatever single tiles
+    measure; with `fill_missing` bands that the encoder wants and the data lacks are zeros.
     Raises ConfigError (settings that can't work), DataError (missing, empty or corrupt data), CheckpointError (weights that do not
     fit), UnavailableError (no such device) or TrainingError (the loss is not finite).
     """
     training, validation = open_split(dataset, root, "train"), open_split(dataset, root, "val")
-    encoder = specs_of(model)[0]
+    encoder, side = specs_of(model)[0], tile or dataset.tile
     job = _job(
         model=model,
         dataset=dataset.name,
@@ -63,8 +65,8 @@ def train(
         recipe=recipe,
         seed=seed,
         label_fraction=label_fraction,
-        tile=max(training.shape),
-        input_size=input_size_for(encoder, max(training.shape), input_size),
+        tile=side,
+        input_size=input_size_for(encoder, side, input_size),
         weights=sha256_of_file(weights) if weights and weights.is_file() else None,
         devices=devices,
         fill_missing=fill_missing,

@@ -27,7 +27,6 @@ class Split:
     def __init__(self, spec: DatasetSpec, name: str, source: TileSource) -> None:
         self.spec, self.name, self._source = spec, name, source
         first = self._read(0)
-        self.shape: tuple[int, int] = first.mask.shape
         fits = len(source) * (first.image.nbytes + first.mask.nbytes) < MEMORY_BYTES
         self._kept = [first, *(self._read(index) for index in range(1, len(source)))] if fits else None
         self.sha256 = _sha256(self._kept) if self._kept else ""

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import timm
+from safetensors.torch import save_file
 
 from harness.cli.main import run
 from harness.core.registry import KINDS
@@ -68,6 +70,25 @@ def test_a_checkpoint_of_other_data_is_not_taken_for_this_one(tmp_path, capsys):
     printed(capsys, "train", "timm:resnet10t+linear", "--data", "synthetic", *arguments)
     assert run(["train", "timm:resnet10t+linear", "--data", "mars_craters", *arguments]) == 2
     assert "checkpoint of another data: synthetic 1, asked for mars_craters 1" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_weights_or_another_size_is_not_taken_for_this_one(tmp_path, capsys):
+    printed(capsys, "data", "prepare", "synthetic", "--root", str(tmp_path / "data"))
+    where = ("--data", "synthetic", "--root", str(tmp_path / "data"), "--recipe", "quick", "--epochs", "1", "--regime", "finetune")
+    command = ("train", "timm:test_efficientnet+linear", *where)
+    weights = tmp_path / "published.safetensors"
+    save_file({name: tensor.clone() for name, tensor in timm.create_model("test_efficientnet", in_chans=4, num_classes=0).state_dict().items()}, weights)
+    started = (*command, "--weights", str(weights), "--input-size", "32", "--out", str(tmp_path / "run"))
+    printed(capsys, *started)
+    assert run(list(started)) == 0
+    assert "with the same settings" in capsys.readouterr().err
+    for change, said in (
+        (("--input-size", "32"), "another weights"),
+        (("--input-size", "32", "--weights", "no.pth"), "asked for no.pth"),
+        (("--weights", str(weights)), "another input_size: 32, asked for 64"),
+    ):
+        assert run([*command, *change, "--out", str(tmp_path / "run")]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_ctrl_c_is_said_and_has_its_exit_code(monkeypatch, capsys):

@@ -16,6 +16,8 @@ from torchmetrics.functional.classification import multiclass_jaccard_index
 from harness.core.artifact import read_checkpoint
 from harness.core.errors import CheckpointError, ConfigError, TrainingError
 from harness.core.registry import DATASETS
+from harness.core.specs import Tile
+from harness.stages import data_folder
 from harness.support.model import build_model, model_from_checkpoint
 from harness.training.recipe import Recipe
 from harness.training.run import train
@@ -195,6 +197,18 @@ def test_a_data_set_with_ignored_pixels_trains(root, tmp_path):
     spec = replace(SPEC, ignore_index=2)
     checkpoint = read_checkpoint(run(root, tmp_path / "out", dataset=spec, recipe=QUICK.model_copy(update={"epochs": 1})))
     assert checkpoint.ignore_index == 2
+
+
+def test_a_small_first_tile_changes_neither_the_input_size_nor_where_the_data_is_found(root, tmp_path):
+    class FirstIsSmall(list):
+        def __init__(self, tiles):
+            first = tiles[0]
+            super().__init__([Tile(first.name, first.image[:, :37, :53], first.mask[:37, :53]), *(tiles[index] for index in range(1, len(tiles)))])
+
+    spec = replace(SPEC, open=lambda folder, split: FirstIsSmall(SPEC.open(folder, split)))
+    checkpoint = read_checkpoint(run(root, tmp_path / "out", dataset=spec, recipe=QUICK.model_copy(update={"epochs": 1})))
+    assert (checkpoint.input_size, checkpoint.dataset.tile) == (64, 64)
+    assert data_folder(SPEC, tmp_path, checkpoint.dataset.tile).name == "synthetic-1"
 
 
 def test_a_network_of_the_checkpoint_fits_its_weights(trained):
