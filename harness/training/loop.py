@@ -9,9 +9,9 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 
-from harness.core.errors import ConfigError, TrainingError, UnavailableError
+from harness.core.errors import CheckpointError, ConfigError, TrainingError, UnavailableError
 from harness.core.files import cannot_write
 from harness.support.model import SegmentationModel
 from harness.support.weights_file import read_tensors
@@ -19,6 +19,7 @@ from harness.training.callbacks import EpochTable, StderrProgress, quiet_lightni
 from harness.training.data import Batches
 from harness.training.output import METRICS_FILE
 from harness.training.recipe import Recipe
+from harness.training.saving import MovableCheckpoint, WholeFiles
 from harness.training.segmenter import Segmenter
 
 LAST, BEST = "last", "best"
@@ -42,6 +43,7 @@ def trainer_for(recipe: Recipe, work: Path, *, devices: int, progress: bool, ten
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             callbacks=_callbacks(recipe, work, progress),
+            plugins=[WholeFiles()],
             logger=_tensorboard(work) if tensorboard else False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -59,8 +61,8 @@ def _precision(recipe: Recipe, has_gpu: bool) -> Any:
 
 def _callbacks(recipe: Recipe, work: Path, progress: bool) -> list[Callback]:
     shared: dict[str, Any] = {"dirpath": work, "enable_version_counter": False}
-    best = ModelCheckpoint(filename=BEST, monitor="val_miou", mode="max", save_weights_only=True, **shared)
-    last = ModelCheckpoint(filename=LAST, save_on_train_epoch_end=True, **shared)
+    best = MovableCheckpoint(filename=BEST, monitor="val_miou", mode="max", save_weights_only=True, **shared)
+    last = MovableCheckpoint(filename=LAST, save_on_train_epoch_end=True, **shared)
     patience = [EarlyStopping("val_miou", mode="max", patience=recipe.patience)] if recipe.patience else []
     return [EpochTable(work / METRICS_FILE), *([StderrProgress()] if progress else []), *patience, best, last]
 
@@ -90,7 +92,7 @@ def fit(trainer: lightning.Trainer, segmenter: Segmenter, batches: Batches, work
     """Train to the end, from where the run in `work` was stopped if there was one."""
     last = work / f"{LAST}.ckpt"
     if last.is_file():
-        read_tensors(last)  # raises CheckpointError for a truncated file before Lightning reads it
+        _require_whole(last)
     try:
         with _plainly(work):
             trainer.fit(segmenter, datamodule=batches, ckpt_path=last if last.is_file() else None, weights_only=True)
@@ -100,6 +102,14 @@ def fit(trainer: lightning.Trainer, segmenter: Segmenter, batches: Batches, work
         if "more than 1 value per channel" not in str(error):
             raise
         raise ConfigError("batch norm needs more than one value per channel: the batches hold one tile", "--batch-size 2, or more tiles") from error
+
+
+def _require_whole(last: Path) -> None:
+    """Raises CheckpointError for a file that is cut short, before Lightning reads it."""
+    try:
+        read_tensors(last)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, f"rm -r {last.parent}, then train again from the start") from error
 
 
 def load_best(network: SegmentationModel, work: Path) -> dict[str, float]:

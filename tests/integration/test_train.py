@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import json
 import signal
 from dataclasses import replace
@@ -14,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from harness.core.artifact import read_checkpoint
-from harness.core.errors import CheckpointError, ConfigError, TrainingError
+from harness.core.errors import CheckpointError, ConfigError, HarnessError, TrainingError
+from harness.core.files import atomic_file
 from harness.core.registry import DATASETS
 from harness.core.specs import Tile
 from harness.stages import data_folder
@@ -112,8 +115,52 @@ def test_a_truncated_state_is_an_error_not_a_traceback(root, tmp_path, monkeypat
         run(root, tmp_path / "out")
     monkeypatch.undo()
     (tmp_path / "out" / ".work" / "last.ckpt").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+    with pytest.raises(CheckpointError, match=r"last\.ckpt") as raised:
         run(root, tmp_path / "out")
+    assert "rm -r" in raised.value.hint
+
+
+def test_a_disk_that_is_full_leaves_the_state_of_the_epoch_before(root, tmp_path, monkeypatch):
+    write, written = atomic_file, []
+
+    @contextlib.contextmanager
+    def full(path):
+        with write(path) as file:
+            yield file
+            written.append(path.name)
+            if written.count("last.ckpt") == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("harness.training.saving.atomic_file", full)
+    with pytest.raises(HarnessError, match=r"cannot write .*last\.ckpt: No space left"):
+        run(root, tmp_path / "out")
+    monkeypatch.undo()
+    state = torch.load(tmp_path / "out" / ".work" / "last.ckpt", weights_only=True)
+    assert state["epoch"] == 0
+    assert len(rows_of(run(root, tmp_path / "out"))) == 3
+
+
+def test_a_moved_folder_keeps_the_best_epoch_so_far(root, tmp_path, monkeypatch):
+    """The score is said to fall from epoch to epoch, so the first is the best; the run stops in the last and goes on elsewhere."""
+
+    def falling(self):
+        self.val_miou.fill_(1 / (self.current_epoch + 2))
+        self.log("val_miou", self.val_miou)
+
+    step = Segmenter.training_step
+
+    def interrupted(self, batch, number):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Segmenter, "on_validation_epoch_end", falling)
+    monkeypatch.setattr(Segmenter, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(root, tmp_path / "out")
+    monkeypatch.setattr(Segmenter, "training_step", step)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert read_checkpoint(run(root, tmp_path / "moved")).best == {"miou": 0.5, "epoch": 1}
 
 
 def test_a_frozen_encoder_does_not_move_at_all(root, tmp_path, monkeypatch):
