@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-from safetensors.torch import save_file
-
 import harness
 from harness.core.artifact import CHECKPOINT_FILE, UNKNOWN_DATA, WEIGHTS_FILE, Checkpoint, DataUse, Preprocessing
-from harness.core.errors import CheckpointError, ConfigError, HarnessError
+from harness.core.errors import CheckpointError, ConfigError
 from harness.core.files import atomic_folder, sha256_of_file, write_value
 from harness.core.specs import Band, DatasetSpec
 from harness.support import pangaea
@@ -22,6 +19,7 @@ from harness.support.model import SegmentationModel, build_model, input_size_for
 from harness.support.named_bands import default_bands
 from harness.support.pangaea_decoders import require_known
 from harness.support.pangaea_encoders import bands_of, options_for
+from harness.support.weights_file import write_tensors
 
 SOURCES = ("pangaea",)
 #: Side in pixels that an encoder without a size of its own is built at; it takes any other size too.
@@ -133,12 +131,8 @@ def _statistics(word: str, values: Sequence[float] | None, bands: int) -> tuple[
 
 def write_imported(out: Path, path: Path, found: Imported, *, source: str = "pangaea") -> Checkpoint:
     """Write the checkpoint folder `out` whole or not at all. Raises HarnessError when it can't be written."""
-    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in found.network.state_dict().items()}
     with atomic_folder(out) as folder:
-        try:
-            save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        except safetensors.SafetensorError as error:
-            raise HarnessError(f"cannot write {out / WEIGHTS_FILE}: {error}", "choose another folder with --out, or free some space") from error
+        write_tensors(folder / WEIGHTS_FILE, found.network.state_dict())
         checkpoint = _checkpoint(path, found, sha256_of_file(folder / WEIGHTS_FILE), source)
         write_value(folder / CHECKPOINT_FILE, checkpoint)
     return checkpoint

@@ -1,4 +1,4 @@
-"""Tensors of a weights file, read without running anything that it holds."""
+"""Tensors of a weights file, written, and read without running anything that it holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle  # noqa: TID251 - only for the type of torch.load's refusal; nothi
 import re
 import struct
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,28 @@ STAND_INS = (argparse.Namespace, (OrderedDict, "yacs.config.CfgNode"))
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor in the file; nested dictionaries and lists give dotted names.
 
-    Raises CheckpointError for a file that is absent, truncated, holds no tensor, or holds objects that only running code could restore.
+    Raises CheckpointError for a file that is absent, truncated, holds no tensor, two of one dotted name, or objects that only running code
+    could restore.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist", "give the weights file as its authors publish it")
     content = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
-    tensors = dict(_flat(content, ""))
+    tensors = _named(path, content)
     if not tensors:
         raise CheckpointError(f"{path} holds no tensor", "give the weights file as its authors publish it")
     return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file of copies, as readable as other files; the library's own are for their owner only. Raises OSError."""
+    import safetensors
+    from safetensors.torch import save_file
+
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from error
+    path.chmod(0o644)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -65,6 +78,18 @@ def _cause(error: Exception) -> str:
         return f"it asks for {wanted[1]}"
     found = re.search(r"WeightsUnpickler error: (.*?) Check the documentation", text)
     return found[1] if found else "torch refused it"
+
+
+def _named(path: Path, content: Any) -> dict[str, Tensor]:
+    """All tensors by dotted name. Raises CheckpointError where one would be lost, and for containers without an end."""
+    try:
+        pairs = list(_flat(content, ""))
+    except RecursionError as error:
+        raise CheckpointError(f"{path} holds a container within itself, or too many within each other", "use the file as its authors publish it") from error
+    twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    if twice:
+        raise CheckpointError(f"{path} names the same tensor twice: {', '.join(twice)}", "use the file as its authors publish it")
+    return dict(pairs)
 
 
 def _flat(content: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:

@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-from safetensors.torch import save_file
-
 import harness
 from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, Checkpoint, DataUse, Preprocessing
-from harness.core.errors import HarnessError
 from harness.core.files import atomic_folder, sha256_of_file, write_value
 from harness.core.specs import DatasetSpec
 from harness.support.model import SegmentationModel
+from harness.support.weights_file import write_tensors
 from harness.training.job import Job
 
 METRICS_FILE = "metrics.csv"
@@ -28,11 +25,7 @@ def write_checkpoint(
 ) -> Path:
     """Write the folder `out` whole or not at all; the work folder in it goes. Raises HarnessError when it can't be written."""
     with atomic_folder(out) as folder:
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-        try:
-            save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        except safetensors.SafetensorError as error:
-            raise HarnessError(f"cannot write {out / WEIGHTS_FILE}: {error}", "choose another folder with --out, or free some space") from error
+        write_tensors(folder / WEIGHTS_FILE, network.state_dict())
         checkpoint = Checkpoint(
             model=job.model,
             encoder_options=job.encoder_options,

@@ -8,15 +8,17 @@ import pickle
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.core.errors import CheckpointError
 from harness.support.positions import sincos_2d, with_bias_table, with_positions
 from harness.support.weights import Weights, misfits, read_weights
+from harness.support.weights_file import write_tensors
 
 
 class Bomb:
@@ -92,6 +94,30 @@ def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="holds no tensor"):
         read_weights(tmp_path / "w.pth")
+
+
+def test_two_tensors_of_one_dotted_name_are_an_error_since_one_would_be_lost(tmp_path: Path) -> None:
+    path = tmp_path / "twice.pth"
+    torch.save({"a": {"b": torch.zeros(1)}, "a.b": torch.ones(1), "c": torch.ones(1)}, path)
+    with pytest.raises(CheckpointError, match=r"twice\.pth names the same tensor twice: a\.b"):
+        read_weights(path)
+
+
+def test_a_file_that_holds_itself_is_an_error(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"weight": torch.zeros(1)}
+    content["self"] = content
+    torch.save(content, tmp_path / "loop.pth")
+    with pytest.raises(CheckpointError, match=r"loop\.pth holds a container within itself"):
+        read_weights(tmp_path / "loop.pth")
+
+
+def test_written_tensors_are_readable_by_others_and_a_full_disk_is_an_os_error(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    write_tensors(path, {"a": torch.arange(6.0).reshape(2, 3).T})
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert torch.equal(load_file(path)["a"], torch.arange(6.0).reshape(2, 3).T)
+    with pytest.raises(OSError, match="No such file"):
+        write_tensors(tmp_path / "absent" / "weights.safetensors", {"a": torch.zeros(1)})
 
 
 def test_inside_drops_the_rest_and_leaves_bare_files_alone() -> None:
