@@ -63,6 +63,14 @@ def _csv(rows: list[dict[str, float]]) -> str:
     return text.getvalue()
 
 
+class LastEpochToo(Callback):
+    """The last epoch is validated whatever `check_val_every_n_epoch` is, as in Cryo-Bench: else the most trained weights could not be the best."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
 class StderrProgress(Callback):
     """On a terminal a bar over all steps; elsewhere a line per epoch."""
 

@@ -15,7 +15,7 @@ from harness.core.errors import CheckpointError, ConfigError, TrainingError, Una
 from harness.core.files import cannot_write
 from harness.support.model import SegmentationModel
 from harness.support.weights_file import read_tensors
-from harness.training.callbacks import EpochTable, StderrProgress, quiet_lightning
+from harness.training.callbacks import EpochTable, LastEpochToo, StderrProgress, quiet_lightning
 from harness.training.data import Batches
 from harness.training.output import METRICS_FILE
 from harness.training.recipe import Recipe
@@ -64,7 +64,7 @@ def _callbacks(recipe: Recipe, work: Path, progress: bool) -> list[Callback]:
     best = MovableCheckpoint(filename=BEST, monitor="val_miou", mode="max", save_weights_only=True, **shared)
     last = MovableCheckpoint(filename=LAST, save_on_train_epoch_end=True, **shared)
     patience = [EarlyStopping("val_miou", mode="max", patience=recipe.patience)] if recipe.patience else []
-    return [EpochTable(work / METRICS_FILE), *([StderrProgress()] if progress else []), *patience, best, last]
+    return [LastEpochToo(), EpochTable(work / METRICS_FILE), *([StderrProgress()] if progress else []), *patience, best, last]
 
 
 def _tensorboard(work: Path) -> Any:

@@ -20,8 +20,8 @@ class Recipe(Value):
     """Settings of a training with AdamW and cross entropy.
 
     `lr` is the rate that the schedule scales: `milestones` multiplies it by `gamma` after each of these shares of all steps, `cosine`
-    lowers it to zero; `warmup` is the share of all steps in which it rises linearly. `validate_every` counts epochs; `patience` is how
-    many validations without a better mIoU end the training (None: never). `precision` auto: bf16 or fp16 on a GPU, fp32 on a CPU.
+    lowers it to zero; `warmup` is the share of all steps in which it rises linearly. `validate_every` counts epochs (the last is validated
+    too); `patience` is how many validations without a better mIoU end the training (None: never). `precision` auto: bf16 or fp16 on a GPU, fp32 on a CPU.
     `class_weights` inverse: of the class frequencies in the training tiles, their mean over the pixels being one.
     `workers`: processes that load tiles.
     """
