@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
 import torch
 
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, DataError
 from harness.core.files import first_problem, sha256_of_file
 from harness.core.specs import DatasetSpec, EncoderSpec
 from harness.support.model import SegmentationModel, build_model, input_size_for, specs_of
@@ -23,7 +24,7 @@ from harness.training.loop import fit, load_best, trainer_for
 from harness.training.output import write_checkpoint
 from harness.training.recipe import Recipe
 from harness.training.segmenter import Segmenter
-from harness.training.tiles import Split, TrainingTiles, open_split
+from harness.training.tiles import TrainingTiles, open_split
 
 
 def train(
@@ -77,9 +78,11 @@ def train(
     network = _network(job, dataset)
     initial = initial_weights(network, job, weights)
     work = work_folder(out, job)
-    chosen = labeled_share(training.class_counts(), label_fraction, seed) if label_fraction < 1 else range(len(training))
+    counts = training.class_counts()
+    chosen = labeled_share(counts, label_fraction, seed)
+    _require_labels(counts[chosen], dataset)
     tiles = TrainingTiles(training, chosen, size=job.input_size, seed=seed, flips=recipe.flips, rot90=recipe.rot90)
-    segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=_class_weights(recipe, training, chosen), seed=seed)
+    segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=_class_weights(recipe, counts[chosen]), seed=seed)
     trainer = trainer_for(recipe, work, devices=devices, progress=progress, tensorboard=tensorboard)
     fit(trainer, segmenter, Batches(tiles, validation, recipe, seed=seed), work)
     if not trainer.is_global_zero:
@@ -113,11 +116,7 @@ def initial_weights(network: SegmentationModel, job: Job, weights: Path | None) 
     """Load the encoder's initial weights, where a file is given, and say where they come from. Raises ConfigError or CheckpointError."""
     encoder = specs_of(job.model)[0]
     if weights is None:
-        if job.regime == "frozen":
-            warning = "the encoder is frozen with random weights: scores say nothing about its pretraining; give --weights"
-            logging.getLogger(__name__).warning(warning)
-            return {"source": "random", "warning": warning}
-        return {"source": "random"}
+        return {"source": "random", **_warning_of(job.regime)}
     if job.regime == "scratch":
         raise ConfigError(f"regime scratch starts from random weights, got --weights {weights}", "--regime finetune, or leave --weights out")
     if encoder.load_weights is None:
@@ -126,13 +125,37 @@ def initial_weights(network: SegmentationModel, job: Job, weights: Path | None) 
     return {"source": weights.name, "sha256": sha256_of_file(weights), **_origin(encoder, weights), **report}
 
 
+def _warning_of(regime: str) -> dict[str, str]:
+    """What is wrong with random weights in this regime, said and to be recorded."""
+    if regime == "scratch":
+        return {}
+    what = "the encoder is frozen with random weights: scores say nothing about its pretraining"
+    warning = f"{what if regime == 'frozen' else 'nothing is finetuned, the encoder starts from random weights as in regime scratch'}; give --weights"
+    logging.getLogger(__name__).warning(warning)
+    return {"warning": warning}
+
+
 def _origin(encoder: EncoderSpec, weights: Path) -> dict[str, str]:
     """Where a file in the cache of published weights was downloaded from."""
     found = [file for file in encoder.official if weights == weights_folder(encoder.name) / file.name]
     return {"url": found[0].url} if found else {}
 
 
-def _class_weights(recipe: Recipe, training: Split, chosen: Sequence[int]) -> torch.Tensor:
+def _require_labels(counts: np.ndarray, dataset: DatasetSpec) -> None:
+    """Warns of classes that no chosen tile holds. Raises DataError where none of them has a labeled pixel; `counts` is (tiles, classes)."""
+    found = counts.sum(0)
+    if not found.any():
+        raise DataError(
+            f"none of the {len(counts)} chosen training tiles of {dataset.name} has a labeled pixel", "a larger --label-fraction, or another --seed"
+        )
+    absent = [name for name, pixels in zip(dataset.classes, found, strict=True) if not pixels]
+    if absent:
+        message = "no chosen training tile holds a pixel of %s, so it can't be learned (tiles: %d)"
+        logging.getLogger(__name__).warning(message, ", ".join(absent), len(counts))
+
+
+def _class_weights(recipe: Recipe, counts: np.ndarray) -> torch.Tensor:
+    """Weight (classes,) of each class in the loss; `counts` is (tiles, classes)."""
     if recipe.class_weights == "none":
-        return torch.ones(training.spec.num_classes)
-    return torch.from_numpy(inverse_weights(training.class_counts()[list(chosen)]))
+        return torch.ones(counts.shape[1])
+    return torch.from_numpy(inverse_weights(counts))

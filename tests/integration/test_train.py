@@ -10,13 +10,14 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from harness.core.artifact import read_checkpoint
-from harness.core.errors import CheckpointError, ConfigError, HarnessError, TrainingError
+from harness.core.errors import CheckpointError, ConfigError, DataError, HarnessError, TrainingError
 from harness.core.files import atomic_file
 from harness.core.registry import DATASETS
 from harness.core.specs import Tile
@@ -256,6 +257,41 @@ def test_a_small_first_tile_changes_neither_the_input_size_nor_where_the_data_is
     checkpoint = read_checkpoint(run(root, tmp_path / "out", dataset=spec, recipe=QUICK.model_copy(update={"epochs": 1})))
     assert (checkpoint.input_size, checkpoint.dataset.tile) == (64, 64)
     assert data_folder(SPEC, tmp_path, checkpoint.dataset.tile).name == "synthetic-1"
+
+
+def test_the_last_epoch_is_validated_too(root, tmp_path):
+    out = run(root, tmp_path / "out", recipe=QUICK.model_copy(update={"validate_every": 2}))
+    assert [bool(row["val_miou"]) for row in rows_of(out)] == [False, True, True]
+    assert read_checkpoint(out).best["epoch"] == 3
+
+
+def test_finetuning_from_nothing_is_said_and_recorded(root, tmp_path, caplog):
+    found = read_checkpoint(run(root, tmp_path / "out", regime="finetune", recipe=QUICK.model_copy(update={"epochs": 1})))
+    assert "starts from random weights" in found.initial_weights["warning"]
+    assert found.initial_weights["warning"] in caplog.text
+
+
+def relabeled(change):
+    """The set with other masks in its training tiles: `change(number, mask)`."""
+
+    def opened(folder, split):
+        tiles = SPEC.open(folder, split)
+        masks = (change(index, tiles[index].mask) if split == "train" else tiles[index].mask for index in range(len(tiles)))
+        return [Tile(tiles[index].name, tiles[index].image, mask) for index, mask in enumerate(masks)]
+
+    return replace(SPEC, open=opened, ignore_index=-1)
+
+
+def test_a_class_that_no_training_tile_holds_is_named(root, tmp_path, caplog):
+    spec = relabeled(lambda number, mask: np.where(mask == 1, 0, mask))
+    run(root, tmp_path / "out", dataset=spec, recipe=QUICK.model_copy(update={"epochs": 1}))
+    assert "no chosen training tile holds a pixel of disk," in caplog.text
+
+
+def test_a_share_without_a_label_is_refused(root, tmp_path):
+    spec = relabeled(lambda number, mask: mask if number == 0 else np.full_like(mask, -1))
+    with pytest.raises(DataError, match="none of the 1 chosen training tiles"):
+        run(root, tmp_path / "out", dataset=spec, label_fraction=0.02)
 
 
 def test_a_network_of_the_checkpoint_fits_its_weights(trained):
