@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,9 @@ def imported(path: Path, facts: Facts, *, source: str = "pangaea") -> Imported:
     decoder_options = {**training.decoder_options(decoder), **facts.decoder_options}
     bands = _bands(facts) or default_bands(spec, options)
     mean, std = (_statistics(word, given, len(bands)) for word, given in (("mean", _of_data(facts, "mean")), ("std", _of_data(facts, "std"))))
+    if (mean is None) != (std is None):
+        given, other = ("mean", "std") if std is None else ("std", "mean")
+        raise ConfigError(f"--{given} is known and --{other} is not, but pixels are normalized by both", f"give --{other}, one value per band")
     input_size = input_size_for(spec, spec.input_size or FLEXIBLE_SIZE, facts.input_size)
     network = build_model(
         facts.model,
@@ -119,11 +123,13 @@ def _of_data(facts: Facts, word: str) -> Sequence[float] | None:
 
 
 def _statistics(word: str, values: Sequence[float] | None, bands: int) -> tuple[float, ...] | None:
-    """One value per band; None where nothing is known. Raises ConfigError for another number of them, and for a std of 0."""
+    """One value per band; None where nothing is known. Raises ConfigError for another number of them, a std of 0, NaN and infinity."""
     if values is None:
         return None
     if len(values) != bands:
         raise ConfigError(f"--{word} has {len(values)} values for {bands} bands", f"give --{word} one value per band, in the order of the bands")
+    if not all(map(math.isfinite, values)):
+        raise ConfigError(f"--{word} is numbers, got {', '.join(map(str, values))}", f"give the {word} of every band")
     if word == "std" and not all(value > 0 for value in values):
         raise ConfigError(f"--std divides, so each value is above 0, got {', '.join(map(str, values))}", "give the standard deviation of every band")
     return tuple(map(float, values))
