@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import Field
 from rasterio.transform import Affine, array_bounds
 
 from harness.core.errors import ConfigError, DataError
-from harness.core.files import atomic_folder, read_value, sha256_of_file
+from harness.core.files import atomic_folder, cache_folder, read_value, sha256_of_file
 from harness.core.specs import Tile, Value
 from harness.support.raster import TileRule, read_tile, tiff_bytes
 
@@ -59,9 +60,19 @@ class Layout:
     ignore_index: int | None = None
     crs: str | None = None
 
-    @property
-    def rule(self) -> TileRule:
-        return TileRule(self.bands, self.classes, self.ignore_index, hint=f"harness data prepare {self.name} --force")
+    def rule(self, root: Path) -> TileRule:
+        """What the tiles in the folder `root` must be."""
+        return TileRule(self.bands, self.classes, self.ignore_index, hint=f"{self.making(root)} --force")
+
+    def making(self, root: Path) -> str:
+        """The command that makes the set in `root`, whose name tells the tile size as `harness.stages.data_folder` gives it."""
+        usual = f"{self.name}-{self.version}"
+        if not root.name.startswith(usual):
+            return f"harness data prepare {self.name}"
+        size = root.name.removeprefix(usual).removeprefix("-")
+        is_default = root.parent == (cache_folder() / "data").resolve()
+        options = (f" --tile {size}" if size else "", "" if is_default else f" --root {shlex.quote(str(root.parent))}")
+        return f"harness data prepare {self.name}{''.join(options)}"
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class FolderSource:
     def __getitem__(self, index: int) -> Tile:
         row = self.rows[index]
         image, mask = _paths(self.root, row.split, row.name)
-        return read_tile(image, mask, rule=self.layout.rule, name=f"{row.split}/{row.name}", region=row.region)
+        return read_tile(image, mask, rule=self.layout.rule(self.root), name=f"{row.split}/{row.name}", region=row.region)
 
 
 def open_folder(layout: Layout, root: Path, split: str) -> FolderSource:
@@ -99,18 +110,18 @@ def open_folder(layout: Layout, root: Path, split: str) -> FolderSource:
         raise ConfigError(f"unknown split {split!r}", f"choose one of {', '.join(SPLITS)}")
     rows = tuple(row for row in read_index(layout, root).tiles if row.split == split)
     if not rows:
-        raise DataError(f"the split {split!r} of {layout.name} in {root} is empty", layout.rule.hint)
+        raise DataError(f"the split {split!r} of {layout.name} in {root} is empty", layout.rule(root).hint)
     return FolderSource(root, layout, rows)
 
 
 def read_index(layout: Layout, root: Path) -> TileIndex:
     """The checked index of a prepared set. Raises DataError."""
     if not (root / INDEX_FILE).is_file():
-        hint = layout.rule.hint if root.exists() else f"harness data prepare {layout.name}"
+        hint = layout.rule(root).hint if root.exists() else layout.making(root)
         raise DataError(f"the data set {layout.name} is not prepared: {root} has no {INDEX_FILE}", hint)
-    index = read_value(root / INDEX_FILE, TileIndex, DataError, layout.rule.hint)
+    index = read_value(root / INDEX_FILE, TileIndex, DataError, layout.rule(root).hint)
     if (index.dataset, index.version) != (layout.name, layout.version):
-        raise DataError(f"{root} holds {index.dataset} {index.version}, wanted {layout.name} {layout.version}", layout.rule.hint)
+        raise DataError(f"{root} holds {index.dataset} {index.version}, wanted {layout.name} {layout.version}", layout.rule(root).hint)
     return index
 
 
@@ -120,9 +131,9 @@ def verify_folder(layout: Layout, root: Path) -> TileIndex:
     for row in index.tiles:
         for path, wanted in zip(_paths(root, row.split, row.name), (row.image_sha256, row.mask_sha256), strict=True):
             if not path.is_file():
-                raise DataError(f"{path} does not exist", layout.rule.hint)
+                raise DataError(f"{path} does not exist", layout.rule(root).hint)
             if sha256_of_file(path) != wanted:
-                raise DataError(f"{path} is not the file that was prepared: its sha256 differs from {INDEX_FILE}", layout.rule.hint)
+                raise DataError(f"{path} is not the file that was prepared: its sha256 differs from {INDEX_FILE}", layout.rule(root).hint)
     return index
 
 

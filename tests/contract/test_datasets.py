@@ -9,6 +9,7 @@ import pytest
 from harness.core.errors import ConfigError, DataError
 from harness.core.registry import DATASETS
 from harness.datasets.synthetic import spec_of
+from harness.stages import data_folder
 from harness.support.data_summary import draw_contact_sheet, summarize
 
 SPLITS = ("train", "val", "test")
@@ -99,6 +100,15 @@ def test_set_that_is_not_prepared(spec, tmp_path, made):
         spec.open(tmp_path / "none", "train")
     assert str(tmp_path / "none") in caught.value.message
     assert caught.value.hint == f"harness data prepare {spec.name}" + (" --force" if made else "")
+
+
+@pytest.mark.parametrize(("tile", "options"), [(None, ""), (17, " --tile 17")])
+def test_the_advice_makes_the_very_set_that_is_not_there(spec, tile, options, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    for root, more in ((None, ""), (tmp_path / "my data", f" --root '{tmp_path / 'my data'}'")):
+        with pytest.raises(DataError) as caught:
+            spec.open(data_folder(spec, root, tile), "train")
+        assert caught.value.hint == f"harness data prepare {spec.name}{options}{more}"
 
 
 def test_empty_split(spec, root):
