@@ -35,9 +35,9 @@ def plan_bands(encoder: str, given: Sequence[Band], wanted: Sequence[Band] | Non
 
     Raises ConfigError that names the missing bands, unless `fill_missing` and at least one band matches.
     """
-    if wanted is None or (len(given) == len(wanted) and all(map(is_same_band, given, wanted))):
+    if wanted is None:
         return BandPlan(tuple(given), tuple(range(len(given))))
-    sources = tuple(_index_of(band, given) for band in wanted)
+    sources = tuple(_index_of(band, given, place) for place, band in enumerate(wanted))
     missing = [band for band, source in zip(wanted, sources, strict=True) if source is None]
     if len(missing) == len(wanted):
         raise ConfigError(
@@ -50,13 +50,14 @@ def plan_bands(encoder: str, given: Sequence[Band], wanted: Sequence[Band] | Non
     return BandPlan(tuple(wanted), sources, unused)
 
 
-def _index_of(wanted: Band, given: Sequence[Band]) -> int | None:
-    """The band of the same name, else the nearest in wavelength that may stand for it."""
-    for index, band in enumerate(given):
-        if band.name == wanted.name and band.sensor == wanted.sensor:
-            return index
-    near = [(abs((band.wavelength_um or 0) - (wanted.wavelength_um or 0)), index) for index, band in enumerate(given) if is_same_band(band, wanted)]
-    return min(near)[1] if near else None
+def _index_of(wanted: Band, given: Sequence[Band], place: int) -> int | None:
+    """The band of the same name, else the nearest in wavelength that may stand for it; of equals the one at `place` (bands of several images)."""
+    fitting = [index for index, band in enumerate(given) if is_same_band(band, wanted)]
+    return min(fitting, key=lambda index: (*_distance(given[index], wanted), index != place, index), default=None)
+
+
+def _distance(given: Band, wanted: Band) -> tuple[bool, float]:
+    return given.name != wanted.name, abs((given.wavelength_um or 0) - (wanted.wavelength_um or 0))
 
 
 def _said(bands: Sequence[Band]) -> str:

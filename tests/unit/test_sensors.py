@@ -6,7 +6,8 @@ import pytest
 
 from harness.core.errors import ConfigError
 from harness.core.specs import Band, names_of
-from harness.support.sensors import RGB, SENTINEL1, SENTINEL2, SENTINEL2_L2A, is_same_band, require_bands
+from harness.support.bands import plan_bands
+from harness.support.sensors import RGB, SENTINEL1, SENTINEL2, SENTINEL2_L2A, is_same_band, require_bands, sentinel2
 
 
 def test_tables_are_in_the_sensors_order() -> None:
@@ -30,3 +31,16 @@ def test_a_camera_with_other_names_is_matched_by_wavelength() -> None:
 def test_other_bands_are_refused_by_name(given: tuple[Band, ...]) -> None:
     with pytest.raises(ConfigError, match=r"encoder any takes the bands B4, B3, B2 in this order"):
         require_bands("any", given, RGB)
+
+
+def test_two_near_bands_of_a_camera_go_where_they_are_nearest_whatever_their_order() -> None:
+    """Within the tolerance either could stand for B8 and for B8A."""
+    camera = (Band(name="narrow", wavelength_um=0.866), Band(name="wide", wavelength_um=0.840))
+    assert plan_bands("any", camera, sentinel2("B8", "B8A")).sources == (1, 0)
+    assert plan_bands("any", camera[::-1], sentinel2("B8", "B8A")).is_identity
+
+
+def test_the_bands_of_several_images_stay_with_their_image() -> None:
+    assert plan_bands("any", RGB * 2, RGB * 2).is_identity
+    drone = tuple(Band(name=name, wavelength_um=length) for name, length in (("red", 0.66), ("green", 0.55), ("blue", 0.48)))
+    assert plan_bands("any", drone * 2, RGB * 2).is_identity
