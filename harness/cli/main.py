@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -50,10 +51,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _told(error: HarnessError) -> int:
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {_visible(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"  try: {error.hint}", file=sys.stderr)
+        print(f"  try: {_visible(error.hint)}", file=sys.stderr)
     return error.exit_code
+
+
+def _visible(text: str) -> str:
+    """The text with control characters spelled out: names from somebody's file must not steer the terminal."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def run(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import timm
 from safetensors.torch import save_file
 
 from harness.cli.main import run
+from harness.core.errors import CheckpointError
 from harness.core.registry import KINDS
 
 
@@ -89,6 +90,15 @@ def test_a_checkpoint_of_other_weights_or_another_size_is_not_taken_for_this_one
     ):
         assert run([*command, *change, "--out", str(tmp_path / "run")]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_names_from_a_file_do_not_steer_the_terminal(monkeypatch, capsys):
+    def refused(*_, **__):
+        raise CheckpointError("extra 1: \x1b[2J\x07weight", "look at it")
+
+    monkeypatch.setattr("harness.stages.prepare_data", refused)
+    assert run(["data", "prepare", "synthetic"]) == 4
+    assert "error: extra 1: \\x1b[2J\\x07weight\n  try: look at it\n" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_said_and_has_its_exit_code(monkeypatch, capsys):
