@@ -28,7 +28,7 @@ class Job(Value):
     data: str
     regime: Regime
     recipe: Recipe
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**63)  # PyTorch's generators take no larger one
     label_fraction: float = Field(gt=0, le=1)
     tile: int
     input_size: int

@@ -226,6 +226,7 @@ def test_one_tile_per_batch_under_a_pooled_batch_norm_is_an_error_with_advice(ro
         ({"label_fraction": 0.0}, "label_fraction"),
         ({"label_fraction": 1.5}, "label_fraction"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
         ({"model": "timm:test_vit+unet"}, "unet"),
         ({"decoder_options": {"depth": 3}}, "depth"),
     ],
