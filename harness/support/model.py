@@ -92,13 +92,19 @@ def specs_of(model: str) -> tuple[EncoderSpec, DecoderSpec]:
 
 
 def input_size_for(spec: EncoderSpec, tile: int, wanted: int | None = None) -> int:
-    """The input side in pixels to build an encoder at, for tiles of `tile` px: its own size if it is fixed, else the tile's."""
+    """The input side in pixels to build an encoder at: its own if it is fixed, else `wanted`, else that of tiles of `tile` px, rounded up.
+
+    Raises ConfigError for a wanted side that the encoder can't take.
+    """
     if not spec.flexible and spec.input_size is not None:
         if wanted not in (None, spec.input_size):
             raise ConfigError(f"encoder {spec.name} takes {spec.input_size} px only, got --input-size {wanted}", "leave --input-size out")
         return spec.input_size
     size = wanted or tile
-    return -(-size // spec.divisor) * spec.divisor
+    rounded = -(-size // spec.divisor) * spec.divisor
+    if wanted not in (None, rounded):
+        raise ConfigError(f"encoder {spec.name} takes multiples of {spec.divisor} px, got --input-size {wanted}", f"--input-size {rounded}")
+    return rounded
 
 
 def build_model(

@@ -56,6 +56,12 @@ def test_a_multi_modal_encoder_takes_a_dict_and_has_the_reference_s_flops():
     assert count_flops(network.encoder, by_sensor) == count_flops(network.encoder, (1, 14, 224, 224))
 
 
+def test_a_size_that_the_encoder_cannot_take_is_not_rounded_in_silence():
+    with pytest.raises(ConfigError, match="takes multiples of 16 px, got --input-size 33") as error:
+        build_model("unet+unet", input_size=33)
+    assert error.value.hint == "--input-size 48"
+
+
 @pytest.mark.parametrize("input_size", [None, 96])
 @pytest.mark.parametrize("model", ["unet+unet", "timm:resnet18+fpn"])
 def test_shapes_in_and_out(model, input_size):
