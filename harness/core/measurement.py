@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from harness.core.dependence import samples_per_independent
 from harness.core.errors import NEWER, UnknownNameError
-from harness.core.quantity import quantity
+from harness.core.quantity import QUANTITIES, quantity
 from harness.core.specs import Value
 
 CONFIDENCE = 0.95
@@ -27,17 +27,16 @@ CONFIDENCE = 0.95
 TAIL_CONFIDENCE = 0.99
 #: The largest figure, and one over the least time or rate: what is computed from figures within stays finite.
 MOST = 1e100
-#: Units of quantities that are never zero: they are divided by.
-_DIVISORS = frozenset({"s", "px/s", "km2/s"})
+#: Quantities that are never zero: they are divided by.
+_DIVISORS = frozenset(known.name for known in QUANTITIES.values() if known.unit in {"s", "px/s", "km2/s"})
 #: Standard deviations beyond which a binomial count has no chance that shows in a float.
 FAR = 10
 
 
 def _known(name: str) -> str:
-    try:
-        return quantity(name).name
-    except UnknownNameError as error:
-        raise ValueError(f"{error.message}; {NEWER}") from error
+    if name in QUANTITIES:
+        return name
+    raise ValueError(f"{UnknownNameError('quantity', name, QUANTITIES).message}; {NEWER}")
 
 
 #: The name of a quantity.
@@ -99,18 +98,21 @@ class Measurement(Value):
     @classmethod
     def _finite(cls, samples: tuple[float, ...]) -> tuple[float, ...]:
         # Passes in C, since a folder of records holds millions of samples; the sum tells of NaN, which min and max may pass over.
-        if not math.isfinite(sum(samples)) or max(samples) > MOST or min(samples) < -MOST:
+        if len(samples) == 1:
+            is_possible = -MOST <= samples[0] <= MOST
+        else:
+            is_possible = math.isfinite(sum(samples)) and -MOST <= min(samples) and max(samples) <= MOST
+        if not is_possible:
             raise ValueError(f"a sample is not finite, or not within {-MOST:g} and {MOST:g}; record a Missing with the reason")
         return samples
 
     @model_validator(mode="after")
     def _possible(self) -> Measurement:
-        unit = quantity(self.quantity).unit
-        if unit not in _DIVISORS:
+        if self.quantity not in _DIVISORS:
             return self
         least = min(self.samples) if self.bounds is None else min(*self.samples, self.bounds.low)
         if least < 1 / MOST:
-            raise ValueError(f"a {self.quantity} of {least:g} {unit} is impossible")
+            raise ValueError(f"a {self.quantity} of {least:g} {quantity(self.quantity).unit} is impossible")
         return self
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.core.errors import ConfigError
-from harness.core.measurement import Measurement, Missing
+from harness.core.measurement import Measurement
 from harness.core.record import ProfileRecord
 from harness.results.area import AREA_KEYS, NO_PRICES, Prices, area_entries
 from harness.results.figure import Absent, Entry, exact, figure_from_outcome, inverse, ratio_of_medians, scaled, tail_from_outcome
@@ -100,34 +100,63 @@ def chosen_columns(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(column(key.strip()).key for key in text.split(",") if key.strip()))
 
 
-def entries_from_record(record: ProfileRecord, eager: ProfileRecord | None, prices: Prices = NO_PRICES) -> Mapping[str, Entry]:
-    """The entry in every column of figures; `eager` is the record to take the speed-up against."""
-    found = {outcome.quantity: outcome for outcome in reversed(record.outcomes)}
-    latency = record.outcome("latency")
-    entries: dict[str, Entry] = {key: figure_from_outcome(found[key]) if key in found else _NOT_ASKED for key in MEASURED if key not in _DERIVED}
-    entries["latency"] = figure_from_outcome(latency)
-    entries["macs"] = scaled(entries["forward_flops"], 0.5)
-    entries["latency_p95"] = tail_from_outcome(latency, 0.95)
-    entries["throughput"] = _throughput(record, entries["latency"])
-    entries["speedup"] = exact(1.0) if eager is record and isinstance(latency, Measurement) else _speedup(latency, eager)
-    return {**entries, **area_entries(record, entries, prices)}
+class Entries(Mapping[str, Entry]):
+    """The entry that a record has in every column of figures; `eager` is the record to take the speed-up against.
+
+    Each is made when it is first read: intervals take time, and of thousands of rows few are shown.
+    """
+
+    __slots__ = ("_eager", "_made", "_prices", "_record")
+
+    def __init__(self, record: ProfileRecord, eager: ProfileRecord | None = None, prices: Prices = NO_PRICES) -> None:
+        self._record, self._eager, self._prices = record, eager, prices
+        self._made: dict[str, Entry] = {}
+
+    def __getitem__(self, key: str) -> Entry:
+        if key in AREA_KEYS and key not in self._made:
+            self._made.update(area_entries(self._record, self, self._prices))
+        elif key not in self._made:
+            self._made[key] = self._entry(key)
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MEASURED)
+
+    def __len__(self) -> int:
+        return len(MEASURED)
+
+    def _entry(self, key: str) -> Entry:
+        """Raises KeyError where no column of figures has that key."""
+        match key:
+            case "macs":
+                return scaled(self["forward_flops"], 0.5)
+            case "latency_p95":
+                return tail_from_outcome(self._record.outcome("latency"), 0.95)
+            case "throughput":
+                return _throughput(self._record, self)
+            case "speedup":
+                return _speedup(self._record, self._eager)
+        if key not in MEASURED:
+            raise KeyError(key)
+        return next((figure_from_outcome(outcome) for outcome in self._record.outcomes if outcome.quantity == key), _NOT_ASKED)
 
 
 _NOT_ASKED = Absent("skipped", "not among the probes of this run")
-_DERIVED = frozenset({"latency", "macs", "latency_p95", "throughput", "speedup", *AREA_KEYS})
 
 
-def _throughput(record: ProfileRecord, latency: Entry) -> Entry:
+def _throughput(record: ProfileRecord, entries: Mapping[str, Entry]) -> Entry:
     """The measured throughput, else by its definition from the latency: pixels of the input over the median."""
-    if record.measured("throughput") is not None:
-        return figure_from_outcome(record.outcome("throughput"))
+    measured = record.measured("throughput")
     cell = record.cell
-    return inverse(latency, cell.batch * cell.tile * cell.tile)
+    return inverse(entries["latency"], cell.batch * cell.tile * cell.tile) if measured is None else figure_from_outcome(measured)
 
 
-def _speedup(latency: Measurement | Missing, eager: ProfileRecord | None) -> Entry:
+def _speedup(record: ProfileRecord, eager: ProfileRecord | None) -> Entry:
+    latency = record.outcome("latency")
     if not isinstance(latency, Measurement):
         return Absent(latency.why, latency.reason)
+    if eager is record:
+        return exact(1.0)
     if eager is None:
         return Absent("skipped", "no torch_eager fp32 record of this checkpoint with the same device, batch, tile and threads in this group")
     base = eager.outcome("latency")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.core.errors import RecordError, UnknownNameError
 from harness.core.quantity import QUANTITIES
 from harness.core.record import ProfileRecord
-from harness.results.columns import BY_KEY, MEASURED, entries_from_record
+from harness.results.columns import BY_KEY, MEASURED, Entries
 from harness.results.figure import Entry, Figure, figure_from_outcome
 from harness.results.history_series import SHORT, Series, series_from
 from harness.results.pareto import Better
@@ -85,7 +85,7 @@ def _kind(quantity: str) -> tuple[Dimension | None, str, Better | None, Callable
     unit = known.unit if known else ""
     if quantity in MEASURED and quantity != "speedup":
         column = BY_KEY[quantity]
-        return column.dimension, unit, column.better, lambda record: entries_from_record(record, None)[quantity]
+        return column.dimension, unit, column.better, lambda record: Entries(record)[quantity]
     if known:
         better = None if known.better == "neither" else known.better
         return dimension_of(quantity), unit, better, lambda record: figure_from_outcome(record.outcome(quantity))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -103,6 +102,7 @@ def _mark(cell: Cell) -> str:
     return f" ({cell.note})" if cell.note else ""
 
 
-def _cell(cell: Cell) -> str:
-    text = escape(cell.text + _mark(cell))
-    return f"{text}\n[dim]{escape(cell.interval)}[/dim]" if cell.interval else text
+def _cell(cell: Cell) -> Text:
+    """Not markup: what a record says is shown as it is, brackets and colons included."""
+    text = Text(cell.text + _mark(cell))
+    return text.append(f"\n{cell.interval}", style="dim") if cell.interval else text

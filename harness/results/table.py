@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.core.record import Advice, ProfileRecord
 from harness.results.area import NO_PRICES, Prices
 from harness.results.baselines import Baseline, baselines_of
-from harness.results.columns import column, entries_from_record, figure_column
+from harness.results.columns import Entries, column, figure_column
 from harness.results.figure import Absent, Entry, Figure
 from harness.results.filters import Filter, record_fits, row_fits
 from harness.results.flags import flags_of
@@ -123,12 +123,11 @@ def _speed_key(record: ProfileRecord) -> Hashable:
 
 def _row(runs: Sequence[ProfileRecord], eager: ProfileRecord | None, baselines: Sequence[Baseline], prices: Prices) -> Row:
     record = runs[-1]
-    entries = entries_from_record(record, eager, prices)
     flags = list(flags_of(runs, baselines))
     if eager is not None and eager.environment.fingerprint != record.environment.fingerprint:
         advice = "profile both again"
         flags.append(Advice(kind="mixed versions", message="its speed-up is against a record with other versions or settings", advice=advice))
-    return Row(record, entries, tuple(flags))
+    return Row(record, Entries(record, eager, prices), tuple(flags))
 
 
 def _with_front(rows: Sequence[Row], axes: tuple[str, ...]) -> list[Row]:
