@@ -32,14 +32,16 @@ def register(app: typer.Typer) -> None:
         from harness.results.filters import record_fits, text_filters
         from harness.results.history import history as read_history
         from harness.results.render_history import lines_of, object_of
-        from harness.results.store import read_records
+        from harness.results.store import collector_paused, read_records
 
         filters = text_filters([_condition(subject), *where])
-        known = read_records(records)
-        fitting = [record for record in known.records if record_fits(record, filters)]
-        if not fitting:
-            raise RecordError(f"none of {len(known.records)} records in {records} fits {' and '.join(item.text for item in filters)}", "harness records list")
-        found = read_history(fitting, quantity, fingerprint)
+        with collector_paused():
+            known = read_records(records)
+            fitting = [record for record in known.records if record_fits(record, filters)]
+            if not fitting:
+                wanted = " and ".join(item.text for item in filters)
+                raise RecordError(f"none of {len(known.records)} records in {records} fits {wanted}", "harness records list")
+            found = read_history(fitting, quantity, fingerprint)
         paths = [] if out is None else _drawn(found, out)
         result({**object_of(found), "paths": list(map(str, paths))}, json, [*lines_of(found), *map(str, paths)])
         say_unread(known.problems)

@@ -37,12 +37,14 @@ def register(app: typer.Typer) -> None:
         """The model and runtime to deploy under limits, the runner-up, and what each limit costs. Exit code 1 where none fits."""
         from harness.results.recommend import recommend as choose
         from harness.results.render_recommendation import lines_of, object_of
+        from harness.results.store import collector_paused
 
         given = {"max-latency": max_latency, "max-p95": max_p95, "max-memory": max_memory, "max-size": max_size, "max-flops": max_flops}
         given |= {"max-energy": max_energy, "min-miou": min_miou, "min-throughput": min_throughput}
         limits = [_asked(name, text) for name, text in given.items() if text is not None]
         filters = [*where, *([f"machine={machine}"] if machine else [])]
-        answers = [choose(group, limits, best) for group in filtered_table(records, filters, "a table").groups]
+        with collector_paused():
+            answers = [choose(group, limits, best) for group in filtered_table(records, filters, "a table").groups]
         result([object_of(answer) for answer in answers], json, [line for answer in answers for line in [*lines_of(answer), ""]][:-1])
         if not any(answer.best for answer in answers):
             raise typer.Exit(NONE_FITS)

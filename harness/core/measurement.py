@@ -98,10 +98,7 @@ class Measurement(Value):
     @classmethod
     def _finite(cls, samples: tuple[float, ...]) -> tuple[float, ...]:
         # Passes in C, since a folder of records holds millions of samples; the sum tells of NaN, which min and max may pass over.
-        if len(samples) == 1:
-            is_possible = -MOST <= samples[0] <= MOST
-        else:
-            is_possible = math.isfinite(sum(samples)) and -MOST <= min(samples) and max(samples) <= MOST
+        is_possible = -MOST <= samples[0] <= MOST if len(samples) == 1 else math.isfinite(sum(samples)) and min(samples) >= -MOST and max(samples) <= MOST
         if not is_possible:
             raise ValueError(f"a sample is not finite, or not within {-MOST:g} and {MOST:g}; record a Missing with the reason")
         return samples

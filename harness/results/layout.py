@@ -13,7 +13,7 @@ from harness.results.area import AREA_KEYS
 from harness.results.baselines import said
 from harness.results.columns import BY_KEY, COLUMNS, Column
 from harness.results.figure import Absent, Figure
-from harness.results.row import Row, differs, text_of
+from harness.results.row import Row, telling_keys, text_of
 from harness.results.store import collector_paused
 from harness.results.table import Group, Table
 from harness.results.units import Unit, human, unit_for
@@ -79,7 +79,7 @@ def tells_apart(column: Column, rows: Sequence[Row]) -> bool:
     if column.key not in _SETTINGS:
         return False
     shared = ("model", "regime", "runtime") if column.key in _OF_TRAINING else ("model", "runtime")
-    return differs(rows, column.key, shared)
+    return bool(telling_keys(rows, (column.key,), shared))
 
 
 def _is_shown(column: Column, rows: Sequence[Row]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.results.figure import Figure
 from harness.results.placement import Box, place_labels
-from harness.results.row import Row, differs, text_of
+from harness.results.row import Row, telling_keys, text_of
 from harness.results.table import Group
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ def label_of(row: Row, group: Group) -> str:
     """A short name: the model, its regime, seed and settings where a model has several, its precision where it is not fp32."""
     model = text_of(row, "model")
     alike = [other for other in group.rows if text_of(other, "model") == model]
-    telling = [key for key in ("regime", "seed", "settings") if differs(alike, key, ("model",))]
-    said = {"seed": "seed ", "regime": "", "settings": ""}
-    parts = [model, *(f"{said[key]}{text_of(row, key)}" for key in telling)]
+    said = {"regime": "", "seed": "seed ", "settings": ""}
+    parts = [model, *(f"{said[key]}{text_of(row, key)}" for key in telling_keys(alike, said, ("model",)))]
     name = " ".join([*parts, text_of(row, "precision")] if text_of(row, "precision") != "fp32" else parts)
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 11]}..{name[-9:]}"
 

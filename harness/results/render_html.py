@@ -20,7 +20,7 @@ from harness.results.baselines import said
 from harness.results.columns import COLUMNS, Column
 from harness.results.figure import Absent, Entry, Figure
 from harness.results.layout import one_line, problem_lines
-from harness.results.row import Row, differs, text_of_record
+from harness.results.row import Row, telling_keys, text_of_record
 from harness.results.table import Table
 from harness.results.units import unit_for
 
@@ -77,7 +77,7 @@ def _content(table: Table) -> dict[str, Any]:
     return {
         "columns": [_column(column, rows) for column in columns],
         "usual": [key for key in chosen or _USUAL if key in known],
-        "facts": _facts(chosen) if chosen else [*_FACTS, *(key for key in _TELLING if differs(rows, key, ("machine", *_FACTS)))],
+        "facts": _facts(chosen) if chosen else [*_FACTS, *telling_keys(rows, _TELLING, ("machine", *_FACTS))],
         "sort": first.sort if first else "",
         "axes": _axes(first.axes if first else (), known),
         "rows": [{**_row(row, columns), **names[row.record.id]} for row in rows],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.artifact import Checkpoint
@@ -35,10 +35,11 @@ def text_of(row: Row, key: str) -> str:
     return _JUDGED[key](row) if fact is None else fact(row.record)
 
 
-def differs(rows: Sequence[Row], key: str, shared: Sequence[str]) -> bool:
-    """Whether rows that say the same in the columns `shared` say different things in the column `key`."""
+def telling_keys(rows: Sequence[Row], keys: Iterable[str], shared: Sequence[str]) -> list[str]:
+    """Those of the columns `keys` in which rows that say the same in the columns `shared` say different things."""
     alike = [tuple(text_of(row, other) for other in shared) for row in rows]
-    return len({(*same, text_of(row, key)) for same, row in zip(alike, rows, strict=True)}) > len(set(alike))
+    kinds = len(set(alike))
+    return [key for key in keys if len({(same, text_of(row, key)) for same, row in zip(alike, rows, strict=True)}) > kinds]
 
 
 def text_of_record(record: ProfileRecord, key: str) -> str:

@@ -69,6 +69,11 @@ def test_golden(name: str) -> None:
     assert text == (GOLDEN / name).read_text(encoding="utf-8")
 
 
+def test_a_terminal_shows_names_as_they_are() -> None:
+    drawn = table_from_records(Records((record(":star:[red]a[/red]+unet"),)))
+    assert ":star:[red]a[/red]+unet" in terminal_text(drawn, 260)
+
+
 def test_markdown_rows_have_the_columns_of_their_header() -> None:
     for section in render_markdown.render(example()).split("### ")[1:]:
         rows = [line.replace("\\|", "") for line in section.splitlines() if line.startswith("|")]

@@ -10,11 +10,12 @@ import pytest
 from harness.core.errors import ConfigError
 from harness.core.measurement import percentile_interval
 from harness.core.record import Advice, ProfileRecord
+from harness.results import columns
 from harness.results.baselines import Baseline
 from harness.results.figure import Absent, Entry, Figure, figure_from_outcome, ratio_of_medians, tail_from_outcome
 from harness.results.layout import grid_from_group
 from harness.results.store import Records
-from harness.results.table import Group, Row, table_from_records, text_of
+from harness.results.table import Group, Row, View, table_from_records, text_of
 from tests.builders import BANDS, checkpoint, environment, failed, latency, miou, outcomes, profile, record, single, spread
 
 
@@ -49,6 +50,25 @@ def test_every_figure_of_a_row_by_hand() -> None:
     assert throughput.value == pytest.approx(16384 / 0.05)
     assert throughput.low == pytest.approx(16384 / (p50.high or 0))
     assert figure(entries["speedup"]).value == 1.0
+
+
+def test_figures_that_nobody_asks_for_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> Figure:
+        raise AssertionError
+
+    for name in ("tail_from_outcome", "ratio_of_medians", "area_entries"):
+        monkeypatch.setattr(columns, name, refused)
+    found = table_from_records(Records((record(), record(backend="onnxruntime"))), view=View(columns=("model", "miou", "latency", "throughput")))
+    assert len(grid_from_group(found.groups[0]).cells) == 2
+    with pytest.raises(AssertionError):
+        found.groups[0].rows[0].entries["latency_p95"]
+
+
+def test_a_row_has_an_entry_in_every_column_of_figures_and_in_no_other() -> None:
+    entries = group_of(record()).rows[0].entries
+    assert set(entries) == set(columns.MEASURED) == {item.key for item in columns.COLUMNS if item.better is not None}
+    assert len(entries) == len(dict(entries)) == len(columns.MEASURED)
+    assert "model" not in entries
 
 
 def test_a_tail_without_an_interval_says_what_it_needs() -> None:
