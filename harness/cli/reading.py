@@ -20,6 +20,19 @@ def say_unread(problems: Iterable[Problem]) -> None:
         remark(f"not read: {problem.reason}")
 
 
+def front_from(text: str) -> tuple[str, ...]:
+    """The quantities of a front. Raises ConfigError for what is none, and for fewer than two, of which there is no tradeoff."""
+    from harness.results.columns import MEASURED
+
+    keys = tuple(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
+    unknown = [key for key in keys if key not in MEASURED]
+    if unknown:
+        raise ConfigError(f"a front can't be of {', '.join(map(repr, unknown))}; there are {', '.join(MEASURED)}", "--front miou,latency")
+    if len(keys) < 2:
+        raise ConfigError(f"a front is of two quantities or more, got {text!r}", "--front miou,latency")
+    return keys
+
+
 def filtered_table(folder: Path, where: Sequence[str], wanted: str) -> Table:
     """The table of the records that fit, with unreadable files said first. Raises ConfigError where none fits; `wanted`: what it was to be."""
     from harness.results.filters import filter_from_text

@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.output import next_command, remark
 from harness.cli.profile import RECORDS
-from harness.cli.reading import say_unread
+from harness.cli.reading import front_from, say_unread
 from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
         """Accuracy against compute: one row per model, runtime and precision, with intervals and the Pareto front."""
         from harness.results.store import collector_paused
 
-        axes = _front_from(front)
+        axes = front_from(front)
         chosen = Format.JSON if json else form
         most = TERMINAL_ROWS if rows is None and chosen is Format.TERMINAL else rows
         view = view_from(columns=columns, where=where, group=group, prices=(price_per_hour, grid_intensity), rows=most)
@@ -77,16 +77,6 @@ def _write(folder: Path, view: View, *, orders: tuple[str, tuple[str, ...]], for
     else:
         print(_text(drawn, form), end="")
     say_unread(found.problems if form in (Format.CSV, Format.JSON, Format.LATEX) else ())  # the others show them
-
-
-def _front_from(text: str) -> tuple[str, ...]:
-    """The quantities of the front. Raises ConfigError for fewer than two, of which there is no tradeoff."""
-    from harness.results.columns import chosen_columns
-
-    axes = chosen_columns(text)
-    if len(axes) < 2:
-        raise ConfigError(f"a front is of two quantities or more, got {text!r}", "--front miou,latency")
-    return axes
 
 
 def view_from(*, columns: str, where: list[str], group: str, prices: tuple[float | None, float | None], rows: int | None) -> View:

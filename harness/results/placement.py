@@ -37,12 +37,20 @@ def place_labels(
     blocked = list(taken)
     placed: list[Box | None] = []
     for anchor, size in zip(anchors, sizes, strict=True):
-        near = (_free_box(anchor, size, inside, [*blocked, *wish], radii=_RADII[:4]) for wish in wishes)
-        box = next((found for found in near if found is not None), None) or _free_box(anchor, size, inside, blocked, radii=_RADII)
+        reach = _reach(anchor, size)
+        close = [box for box in blocked if box.overlaps(reach)]
+        near = (_free_box(anchor, size, inside, [*close, *(box for box in wish if box.overlaps(reach))], radii=_RADII[:4]) for wish in wishes)
+        box = next((found for found in near if found is not None), None) or _free_box(anchor, size, inside, close, radii=_RADII)
         placed.append(box)
         if box is not None:
             blocked.append(box)
     return placed
+
+
+def _reach(anchor: tuple[float, float], size: tuple[float, float]) -> Box:
+    """Where a label can come to lie: what is outside can't be covered."""
+    across, up = size[0] + _RADII[-1], size[1] + _RADII[-1]
+    return Box(anchor[0] - across, anchor[1] - up, anchor[0] + across, anchor[1] + up)
 
 
 def _free_box(anchor: tuple[float, float], size: tuple[float, float], inside: Box, blocked: Sequence[Box], *, radii: Sequence[float]) -> Box | None:

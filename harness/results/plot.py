@@ -1,8 +1,6 @@
-"""The tradeoff as a picture: mIoU against latency and against GFLOP, one figure per group, PNG and SVG.
+"""How every picture of rows looks: PNG and SVG of the same bytes for the same records, colors of runtimes, markers of models, axes with units.
 
-Filled points are on the front of their panel (rule in `pareto`), pale ones are dominated beyond noise. The step line joins the best
-mIoU so far among front points. Colors tell runtimes (Okabe and Ito's palette, safe for color-blind readers), markers tell models.
-The same records give the same bytes.
+Colors are Okabe and Ito's palette, safe for color-blind readers.
 """
 
 from __future__ import annotations
@@ -10,33 +8,30 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.core.errors import UnavailableError
 from harness.core.files import write_atomic
-from harness.results.columns import figure_column
 from harness.results.figure import Figure
-from harness.results.pareto import front
-from harness.results.plot_labels import Dot, label_points, staircase
+from harness.results.plot_labels import Dot
 from harness.results.row import Row, text_of
-from harness.results.table import Group, coordinate
-from harness.results.units import three_digits, unit_for
+from harness.results.table import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
-PANELS = (("latency", "latency, median (log scale)"), ("forward_flops", "compute per input (log scale)"))
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 STYLE = {"svg.hashsalt": "harness", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
 
 
-def draw(group: Group, stem: Path, picture_from: Callable[[Group], Picture] | None = None) -> list[Path]:
-    """Write `<stem>.png` and `<stem>.svg` and return their paths; by default the tradeoff. Raises UnavailableError without matplotlib."""
-    return write_picture(lambda: (picture_from or picture_of)(group), stem)
+def draw(group: Group, stem: Path, picture_from: Callable[[Group], Picture]) -> list[Path]:
+    """Write `<stem>.png` and `<stem>.svg` and return their paths. Raises UnavailableError without matplotlib."""
+    return write_picture(lambda: picture_from(group), stem)
 
 
 def write_picture(make: Callable[[], Picture], stem: Path) -> list[Path]:
@@ -51,27 +46,6 @@ def write_picture(make: Callable[[], Picture], stem: Path) -> list[Path]:
         return [write_atomic(stem.with_name(stem.name + ending), _bytes(picture, ending)) for ending in (".png", ".svg")]
 
 
-def picture_of(group: Group) -> Picture:
-    """The matplotlib figure, not yet written."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
-
-    picture = Picture(figsize=(13.0, 5.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(picture)
-    picture.suptitle(_heading(group), fontsize=11)
-    panels = list(zip(picture.subplots(1, 2, sharey=True), PANELS, strict=True))
-    dots = [_panel(axes, group, key, title) for axes, (key, title) in panels]
-    panels[0][0].set_ylabel("mIoU (bars: 95 % interval)")
-    _legend(picture, panels[0][0], group)
-    picture.draw_without_rendering()
-    # Labels are placed in points of this layout, so it must not move again.
-    picture.set_layout_engine("none")
-    left_out = sum(label_points(axes, found, group) for (axes, _), found in zip(panels, dots, strict=True))
-    if left_out:
-        picture.text(0.005, 0.005, f"{left_out} labels left out for space; the table has every row", fontsize=7, color="0.4")
-    return picture
-
-
 def new_picture(group: Group, size: tuple[float, float], panels: int) -> tuple[Picture, list[Axes]]:
     """A figure with the group's heading and its panels side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -81,15 +55,6 @@ def new_picture(group: Group, size: tuple[float, float], panels: int) -> tuple[P
     FigureCanvasAgg(picture)
     picture.suptitle(_heading(group), fontsize=11)
     return picture, [picture.add_subplot(1, panels, number + 1) for number in range(panels)]
-
-
-def dots_of(group: Group, key: str) -> list[Dot]:
-    """The rows that have both quantities, with the front of this pair."""
-    pairs = [(row, row.entries[key], row.entries["miou"]) for row in group.rows]
-    known = [(row, x, y) for row, x, y in pairs if isinstance(x, Figure) and isinstance(y, Figure) and x.value > 0]
-    ways = [figure_column(key)[1], figure_column("miou")[1]]
-    on_front = front([(coordinate(x), coordinate(y)) for _, x, y in known], ways)
-    return [Dot(row, x, y, best) for (row, x, y), best in zip(known, on_front, strict=True)]
 
 
 def _heading(group: Group) -> str:
@@ -104,99 +69,83 @@ def _bytes(picture: Picture, ending: str) -> bytes:
     return content.getvalue()
 
 
-def _panel(axes: Axes, group: Group, key: str, title: str) -> list[Dot]:
-    dots = dots_of(group, key)
-    column = figure_column(key)[0]
-    unit = unit_for(column.dimension, (dot.x.value for dot in dots))
-    axes.set_xlabel(f"{title}, {unit.label}")
-    axes.grid(visible=True, which="major", color="0.9", linewidth=0.6)
-    if not dots:
-        axes.text(0.5, 0.5, "no row has both quantities", transform=axes.transAxes, ha="center", color="0.4")
-        return dots
-    log_axis(axes, [edge for dot in dots for edge in _ends(dot.x)], unit.factor)
-    # Runtimes of one model share their FLOP: rings of growing size keep each color visible.
-    growth = 3.5 if key == "forward_flops" else 0.0
-    for dot in sorted(dots, key=lambda dot: -_runtime_index(dot.row, group)):
-        draw_dot(axes, dot, group, 7 + growth * _runtime_index(dot.row, group))
-    _draw_front(axes, dots)
-    for baseline in group.baselines[:1]:
-        axes.axhline(baseline.miou, color="0.35", linestyle="--", linewidth=1, label=f"{baseline.name} (no training): {baseline.miou:.3f}")
-    return dots
+def log_axis(axes: Axes, which: Literal["x", "y"], ends: Sequence[float], factor: float = 1.0) -> None:
+    """A log axis with plain numbers at 1, 2, 5 of the unit that is `factor` base units, and room for labels on the right."""
+    from matplotlib.ticker import LogLocator
+
+    low, high = min(ends) / 1.35, max(ends) * (2.2 if which == "x" else 1.35)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    _ticks(axes, which, [tick * factor for tick in LogLocator(base=10, subs=(1.0, 2.0, 5.0)).tick_values(low / factor, high / factor)], factor)
 
 
-def log_axis(axes: Axes, values: Sequence[float], factor: float) -> None:
-    """A log axis of x with plain numbers at 1, 2, 5 and room for labels on the right."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+def linear_axis(axes: Axes, which: Literal["x", "y"], ends: Sequence[float], factor: float = 1.0, *, most: float = math.inf) -> None:
+    """The same for an axis that is not logarithmic, with no number beyond `most`, the largest value that there can be."""
+    from matplotlib.ticker import MaxNLocator
 
-    axes.set_xscale("log")
-    axes.set_xlim(min(values) / 1.35, max(values) * 2.2)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{float(three_digits(value / factor)):g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.margins(y=0.12)
+    span = max(ends) - min(ends) or 0.1 * abs(max(ends)) or 1.0
+    low, high = min(ends) - 0.12 * span, max(ends) + (0.35 if which == "x" else 0.12) * span
+    axes.set(**{f"{which}lim": (low, high)})
+    found = MaxNLocator(nbins=8, steps=[1, 2, 5, 10]).tick_values(low / factor, high / factor)
+    _ticks(axes, which, [tick * factor for tick in found if tick * factor <= most * (1 + 1e-9)], factor)
 
 
-def draw_dot(axes: Axes, dot: Dot, group: Group, size: float) -> None:
-    """A point with its error bars, in the color of its runtime and the shape of its model."""
-    color, marker = _color(dot.row, group), _marker(dot.row, group)
-    strength = 1.0 if dot.on_front else 0.4
+def _ticks(axes: Axes, which: Literal["x", "y"], ticks: Sequence[float], factor: float) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value / factor, 9):.6g}"))
+
+
+class Look(NamedTuple):
+    """The number of each runtime, which its color tells, and of each model, which its marker tells."""
+
+    runtimes: dict[str, int]
+    models: dict[str, int]
+
+    def runtime_of(self, row: Row) -> int:
+        return self.runtimes[text_of(row, "runtime")]
+
+    def marker_of(self, row: Row) -> str:
+        return MARKERS[self.models[text_of(row, "model")] % len(MARKERS)]
+
+
+def look_of(group: Group) -> Look:
+    """The look of the rows of a group, the same in each of its pictures."""
+    runtimes, models = (sorted({text_of(row, key) for row in group.rows}) for key in ("runtime", "model"))
+    return Look({name: index for index, name in enumerate(runtimes)}, {name: index for index, name in enumerate(models)})
+
+
+def draw_dots(axes: Axes, dots: Iterable[Dot], look: Look, growth: float = 0.0) -> None:
+    """Points with error bars, in the color of their runtime and the shape of their model; `growth`: by how much later runtimes are larger."""
+    alike: dict[tuple[int, bool, str], list[Dot]] = defaultdict(list)
+    for dot in dots:
+        alike[-look.runtime_of(dot.row), dot.on_front, look.marker_of(dot.row)].append(dot)
+    for (number, on_front, marker), own in sorted(alike.items()):
+        _draw_alike(axes, own, {"color": _color_at(-number), "marker": marker, "markersize": 7 - growth * number}, on_front)
+
+
+def _draw_alike(axes: Axes, dots: Sequence[Dot], style: dict[str, Any], on_front: bool) -> None:
+    color, strength = style["color"], 1.0 if on_front else 0.4
+    xs, ys = [dot.x.value for dot in dots], [dot.y.value for dot in dots]
     bars: dict[str, Any] = {"ecolor": color, "elinewidth": 0.9, "alpha": 0.45 * strength + 0.1, "fmt": "none", "zorder": 2}
-    axes.errorbar(dot.x.value, dot.y.value, xerr=_arms(dot.x), yerr=_arms(dot.y), **bars)
-    face = color if dot.on_front else "white"
-    axes.plot([dot.x.value], [dot.y.value], marker=marker, color=color, markerfacecolor=face, markersize=size, alpha=max(strength, 0.7), linestyle="", zorder=3)
+    axes.errorbar(xs, ys, xerr=_arms([dot.x for dot in dots]), yerr=_arms([dot.y for dot in dots]), **bars)
+    axes.plot(xs, ys, markerfacecolor=color if on_front else "white", alpha=max(strength, 0.7), linestyle="", zorder=3, **style)
 
 
-def _draw_front(axes: Axes, dots: Sequence[Dot]) -> None:
-    steps = staircase(dots)
-    if not steps:
-        return
-    end = axes.get_xlim()[1]
-    xs, ys = [x for x, _ in steps] + [end], [y for _, y in steps] + [steps[-1][1]]
-    axes.step(xs, ys, where="post", color="0.55", linewidth=1.1, zorder=1, label="front")
-
-
-def runtime_handles(group: Group) -> list[Any]:
+def runtime_handles(look: Look) -> list[Any]:
     """What a legend says of the colors of runtimes."""
     from matplotlib.lines import Line2D
 
-    return [Line2D([], [], marker="o", linestyle="", color=_color_at(index), label=name) for index, name in enumerate(_names(group, "runtime"))]
+    return [Line2D([], [], marker="o", linestyle="", color=_color_at(index), label=name) for name, index in look.runtimes.items()]
 
 
-def _legend(picture: Picture, axes: Axes, group: Group) -> None:
-    from matplotlib.lines import Line2D
-
-    dominated = Line2D([], [], marker="o", linestyle="", color="0.4", markerfacecolor="white", label="dominated beyond noise")
-    handles = [*runtime_handles(group), dominated, *axes.get_legend_handles_labels()[0]]
-    picture.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
-
-
-def _ends(figure: Figure) -> tuple[float, float]:
-    """The interval's ends on a log axis, the value where there is none."""
-    low, high = figure.reach
-    return (low, high) if low > 0 and math.isfinite(high) else (figure.value, figure.value)
-
-
-def _arms(figure: Figure) -> list[list[float]]:
-    """Lengths of the error bar to both sides, as matplotlib takes them."""
-    low, high = figure.reach
-    return [[figure.value - low], [high - figure.value]] if math.isfinite(low) and math.isfinite(high) else [[0.0], [0.0]]
-
-
-def _names(group: Group, key: str) -> list[str]:
-    return sorted({text_of(row, key) for row in group.rows})
-
-
-def _color(row: Row, group: Group) -> str:
-    return _color_at(_runtime_index(row, group))
-
-
-def _runtime_index(row: Row, group: Group) -> int:
-    return _names(group, "runtime").index(text_of(row, "runtime"))
+def _arms(figures: Sequence[Figure]) -> list[list[float]]:
+    """Lengths of the error bars to both sides, as matplotlib takes them."""
+    ends = [(figure.value, *(figure.reach if figure.is_bounded else (figure.value, figure.value))) for figure in figures]
+    return [[value - low for value, low, _ in ends], [high - value for value, _, high in ends]]
 
 
 def _color_at(index: int) -> str:
     return COLORS[index % len(COLORS)]
-
-
-def _marker(row: Row, group: Group) -> str:
-    return MARKERS[_names(group, "model").index(text_of(row, "model")) % len(MARKERS)]

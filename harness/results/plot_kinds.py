@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.results.figure import Absent, Entry, Figure, figure_from_outcome
-from harness.results.plot import COLORS, MARKERS, new_picture, picture_of
+from harness.results.plot import COLORS, MARKERS, new_picture
 from harness.results.plot_labels import label_of
 from harness.results.plot_roofline import roofline_picture
+from harness.results.plot_tradeoff import picture_of
 from harness.results.row import Row, text_of
 from harness.results.table import Group
 from harness.results.units import Dimension, Unit, three_digits, unit_for

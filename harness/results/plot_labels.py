@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.results.figure import Figure
@@ -14,12 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LONGEST_LABEL = 26
+#: Of more points than this in a panel only those on the front get names, and no more than this: a reader finds none among thousands.
+MOST_LABELS = 80
 FONT_SIZE = 8.0
 # Equal names of points nearer than this are written once.
 _SAME_PLACE = 22.0
 _POINT_RADIUS = 5.0
 # A label further from its point gets a line to it.
 _FAR = 15.0
+
+
+Lines = tuple[Sequence[tuple[float, float]], Sequence[float]]
 
 
 class Dot(NamedTuple):
@@ -49,28 +55,22 @@ def label_of(row: Row, group: Group) -> str:
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 11]}..{name[-9:]}"
 
 
-def staircase(dots: Sequence[Dot]) -> list[tuple[float, float]]:
-    """Front points in the order of x that raise the best mIoU so far."""
-    steps: list[tuple[float, float]] = []
-    for dot in sorted((dot for dot in dots if dot.on_front), key=lambda dot: (dot.x.value, -dot.y.value)):
-        if not steps or dot.y.value > steps[-1][1]:
-            steps.append((dot.x.value, dot.y.value))
-    return steps
+def label_points(axes: Axes, dots: Sequence[Dot], group: Group, lines: Lines = ((), ())) -> int:
+    """Name the points, those on the front first, once where equal names meet; returns how many got no name for want of room.
 
-
-def label_points(axes: Axes, dots: Sequence[Dot], group: Group) -> int:
-    """Name the points, those on the front first, once where equal names meet; returns how many names found no room."""
+    `lines`: the corners of the front's line, and the heights of level lines.
+    """
     ordered = sorted(dots, key=lambda dot: (not dot.on_front, dot.x.value, -dot.y.value))
-    spots = [Spot(label_of(dot.row, group), *_position(axes, dot.x.value, dot.y.value)) for dot in ordered]
-    named = _once(spots)
+    chosen = ordered if len(ordered) <= MOST_LABELS else [dot for dot in ordered if dot.on_front][:MOST_LABELS]
+    named = _once([Spot(label_of(dot.row, group), *_position(axes, dot.x.value, dot.y.value)) for dot in chosen])
     sizes = [_size(axes, spot.name) for spot in named]
-    bars, steps = _bars(axes, dots), _steps(axes, dots)
+    bars, steps = _bars(axes, dots), _steps(axes, lines[0])
     anchors = [(spot.x, spot.y) for spot in named]
-    boxes = place_labels(anchors, sizes, inside=_frame(axes), taken=_taken(axes, spots, group), wishes=(bars + steps, steps))
+    boxes = place_labels(anchors, sizes, inside=_frame(axes), taken=_taken(axes, dots, lines[1]), wishes=(bars + steps, steps))
     for spot, box in zip(named, boxes, strict=True):
         if box is not None:
             _write(axes, spot, box)
-    return sum(box is None for box in boxes)
+    return len(ordered) - len(chosen) + sum(box is None for box in boxes)
 
 
 def _position(axes: Axes, x: float, y: float) -> tuple[float, float]:
@@ -105,29 +105,30 @@ def _frame(axes: Axes) -> Box:
     return Box(*(float(edge) * _points_per_pixel(axes) for edge in axes.bbox.extents))
 
 
-def _taken(axes: Axes, spots: Sequence[Spot], group: Group) -> list[Box]:
-    """What labels must not cover: the points and the baseline's line."""
+def _taken(axes: Axes, dots: Sequence[Dot], levels: Sequence[float]) -> list[Box]:
+    """What labels must not cover: the points and level lines."""
     frame = _frame(axes)
-    points = [Box(spot.x - _POINT_RADIUS, spot.y - _POINT_RADIUS, spot.x + _POINT_RADIUS, spot.y + _POINT_RADIUS) for spot in spots]
-    levels = [_position(axes, axes.get_xlim()[0], baseline.miou)[1] for baseline in group.baselines[:1]]
-    return points + [Box(frame.left, level - 1, frame.right, level + 1) for level in levels]
+    points = [_position(axes, dot.x.value, dot.y.value) for dot in dots]
+    heights = [_position(axes, axes.get_xlim()[0], level)[1] for level in levels]
+    around = [Box(x - _POINT_RADIUS, y - _POINT_RADIUS, x + _POINT_RADIUS, y + _POINT_RADIUS) for x, y in points]
+    return around + [Box(frame.left, height - 1, frame.right, height + 1) for height in heights]
 
 
 def _bars(axes: Axes, dots: Sequence[Dot]) -> list[Box]:
-    """The vertical error bars."""
-    bounded = (dot for dot in dots if dot.y.is_bounded)
-    return [_segment(axes, (dot.x.value, dot.y.reach[0]), (dot.x.value, dot.y.reach[1])) for dot in bounded]
+    """The error bars."""
+    low = axes.get_xlim()[0]
+    upright = [_segment(axes, (dot.x.value, dot.y.reach[0]), (dot.x.value, dot.y.reach[1])) for dot in dots if dot.y.is_bounded]
+    level = [_segment(axes, (max(low, dot.x.reach[0]), dot.y.value), (dot.x.reach[1], dot.y.value)) for dot in dots if dot.x.is_bounded]
+    return upright + level
 
 
-def _steps(axes: Axes, dots: Sequence[Dot]) -> list[Box]:
+def _steps(axes: Axes, corners: Sequence[tuple[float, float]]) -> list[Box]:
     """The flat parts of the front's line."""
-    steps = staircase(dots)
-    ends = [x for x, _ in steps[1:]] + [axes.get_xlim()[1]]
-    return [_segment(axes, (x, y), (end, y)) for (x, y), end in zip(steps, ends, strict=False)]
+    return [_segment(axes, start, (end[0], start[1])) for start, end in pairwise(corners)]
 
 
 def _segment(axes: Axes, first: tuple[float, float], last: tuple[float, float]) -> Box:
-    (left, bottom), (right, top) = _position(axes, *first), _position(axes, *last)
+    (left, right), (bottom, top) = map(sorted, zip(_position(axes, *first), _position(axes, *last), strict=True))
     return Box(left - 1, bottom - 1, right + 1, top + 1)
 
 

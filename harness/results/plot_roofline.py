@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.results.figure import Figure, figure_from_outcome
-from harness.results.plot import draw_dot, log_axis, new_picture, runtime_handles
+from harness.results.plot import draw_dots, log_axis, look_of, new_picture, runtime_handles
 from harness.results.plot_labels import Dot, label_points
 from harness.results.table import Group
 from harness.results.units import three_digits
@@ -54,9 +54,9 @@ def roofline_picture(group: Group) -> Picture:
     _scales(axes, dots, roofs)
     for number, roof in enumerate(roofs):
         _draw_roof(axes, roof, _STYLES[number % len(_STYLES)])
-    for dot in dots:
-        draw_dot(axes, dot, group, 7)
-    picture.legend(handles=[*runtime_handles(group), *axes.get_legend_handles_labels()[0]], loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    look = look_of(group)
+    draw_dots(axes, dots, look)
+    picture.legend(handles=[*runtime_handles(look), *axes.get_legend_handles_labels()[0]], loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     picture.draw_without_rendering()
     picture.set_layout_engine("none")  # labels are placed in points of this layout, so it must not move again
     left_out = label_points(axes, dots, group)
@@ -99,17 +99,11 @@ def _roof_name(place: _Place, places: Iterable[_Place]) -> str:
 
 def _scales(axes: Axes, dots: list[Dot], roofs: list[Roof]) -> None:
     """Log axes that hold the points and the ridge of each roof."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     ridges = [roof.flops / roof.bandwidth for roof in roofs]
-    log_axis(axes, [*(dot.x.value for dot in dots), *(ridge / 2 for ridge in ridges)], 1.0)
+    log_axis(axes, "x", [*(dot.x.value for dot in dots), *(ridge / 2 for ridge in ridges)])
     left = axes.get_xlim()[0]
     heights = [dot.y.value for dot in dots]
-    axes.set_yscale("log")
-    axes.set_ylim(min([*heights, *(roof.at(left) for roof in roofs)]) / 1.4, max([*heights, *(roof.flops for roof in roofs)]) * 1.6)
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{float(three_digits(value / GIGA)):g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    log_axis(axes, "y", [*heights, *(roof.at(left) for roof in roofs), *(roof.flops for roof in roofs)], GIGA)
     axes.grid(visible=True, which="major", color="0.9", linewidth=0.6)
 
 

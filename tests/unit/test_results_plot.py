@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import run
+from harness.results.figure import Figure
+from harness.results.pareto import Better
 from harness.results.placement import Box, place_labels
-from harness.results.plot import COLORS, dots_of, draw, picture_of
-from harness.results.plot_labels import label_of, staircase
-from harness.results.store import Records
+from harness.results.plot import COLORS, draw, log_axis
+from harness.results.plot_labels import MOST_LABELS, Dot, label_of
+from harness.results.plot_tradeoff import dots_of, picture_of, staircase
+from harness.results.store import Records, write_record
 from harness.results.table import Group, table_from_records
 from tests.builders import checkpoint, failed, miou, outcomes, record
 
@@ -35,7 +39,7 @@ def example() -> Group:
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = draw(example(), tmp_path / "a"), draw(example(), tmp_path / "b")
+    first, second = draw(example(), tmp_path / "a", picture_of), draw(example(), tmp_path / "b", picture_of)
     assert [path.name for path in first] == ["a.png", "a.svg"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -58,18 +62,97 @@ def crowd() -> Group:
     return table_from_records(Records(tuple(records))).groups[0]
 
 
+@pytest.mark.parametrize("front", [("miou", "latency", "forward_flops"), ("latency", "throughput", "argmax_agreement", "miou_drop"), ("speedup", "miou")])
 @pytest.mark.parametrize("make", [example, crowd])
-def test_no_label_covers_another_or_a_point(make: Callable[[], Group]) -> None:
+def test_no_label_covers_another_or_a_point(make: Callable[[], Group], front: tuple[str, ...]) -> None:
     group = make()
-    picture = picture_of(group)
+    picture = picture_of(group, front)
     picture.draw_without_rendering()
-    for axes, key in zip(picture.axes, ("latency", "forward_flops"), strict=True):
+    for axes, key in zip(picture.axes, front[1:], strict=True):
         boxes = [text.get_window_extent() for text in axes.texts if text.get_gid() == "label"]
-        points = [axes.transData.transform((dot.x.value, dot.y.value)) for dot in dots_of(group, key)]
+        points = [axes.transData.transform((dot.x.value, dot.y.value)) for dot in dots_of(group, key, front[0])]
         assert len(boxes) >= 5
         assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
         assert not any(box.contains(*point) for box in boxes for point in points)
+        assert all(axes.bbox.contains(*point) for point in points)
         assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+
+
+def test_axes_of_choice_have_units_a_scale_that_fits_and_say_which_way_is_better() -> None:
+    picture = picture_of(example(), ("latency", "speedup", "argmax_agreement", "artifact_size"))
+    left, middle, right = picture.axes
+    assert left.get_ylabel() == "latency, median (ms, log scale, lower is better); bars: 95 % intervals"
+    assert [axes.get_xlabel() for axes in picture.axes] == [
+        "speed-up (x, higher is better)",  # 1 to 1.6: not spread enough for a log scale
+        "agreement (%, higher is better)",
+        "size on disk (MB, lower is better)",
+    ]
+    assert [axes.get_xscale() for axes in picture.axes] == ["linear"] * 3
+    assert {axes.get_yscale() for axes in picture.axes} == {"log"}
+    assert left.get_ylim() == right.get_ylim()
+    ticks = [float(text.get_text()) for text in middle.get_xticklabels()]
+    assert max(ticks) == 100
+    assert middle.get_xlim()[0] < 0.99987 < middle.get_xlim()[1]
+
+
+def test_hours_and_kilowatt_hours_have_round_ticks() -> None:
+    axes = picture_of(example(), ("miou", "latency")).axes[0]
+    log_axis(axes, "x", [7200.0, 90000.0], 3600.0)
+    low, high = axes.get_xlim()
+    assert [label.get_text() for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low < tick < high] == [
+        "2",
+        "5",
+        "10",
+        "20",
+        "50",
+    ]
+
+
+@pytest.mark.parametrize("ways", itertools.product(("lower", "higher"), repeat=2))
+def test_the_front_steps_from_the_best_across_to_the_best_up(ways: tuple[Better, Better]) -> None:
+    chosen = random.Random(5)
+    row = example().rows[0]
+    dots = [Dot(row, Figure(chosen.random()), Figure(chosen.random()), on_front=chosen.random() < 0.7) for _ in range(40)]
+    signs = [1 if way == "lower" else -1 for way in ways]
+    points = [(dot.x.value * signs[0], dot.y.value * signs[1]) for dot in dots if dot.on_front]
+    best = sorted(one for one in points if not any(other != one and other[0] <= one[0] and other[1] <= one[1] for other in points))
+    assert staircase(dots, ways) == [(x * signs[0], y * signs[1]) for x, y in best]
+
+
+def test_of_many_points_only_those_on_the_front_have_names() -> None:
+    spread = random.Random(2)
+    records = [record(f"encoder{n}+unet", measured=outcomes(p50=spread.uniform(0.02, 0.5), score=spread.uniform(0.3, 0.8))) for n in range(MOST_LABELS + 20)]
+    records.append(record("best+unet", measured=outcomes(p50=0.01, score=0.95)))
+    group = table_from_records(Records(tuple(records))).groups[0]
+    picture = picture_of(group, ("miou", "latency"))
+    assert [text.get_text() for text in picture.axes[0].texts if text.get_gid() == "label"] == ["best+unet"]
+    assert [text.get_text() for text in picture.texts if "left out" in text.get_text()] == ["100 labels left out for space; the table has every row"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--front", "miou,energi"], "a front can't be of 'energi'; there are miou, "),
+        (["--front", "miou,model"], "a front can't be of 'model'; there are miou, "),
+        (["--front", "miou,energy"], "no row has a figure of energy; there are miou, "),
+        (["--front", "miou"], "a front is of two quantities or more, got 'miou'"),
+        (["--kind", "memory", "--front", "miou,latency"], "--front is of the tradeoff, and --kind memory has none"),
+    ],
+)
+def test_a_front_that_can_not_be_drawn_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str) -> None:
+    write_record(tmp_path / "records", record())
+    assert run(["plot", "--records", str(tmp_path / "records"), "--out", str(tmp_path / "picture"), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("picture*"))
+
+
+def test_a_front_of_choice_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_record(tmp_path / "records", record())
+    assert run(["plot", "--records", str(tmp_path / "records"), "--out", str(tmp_path / "picture"), "--front", "latency,peak_host_memory"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"picture.{ending}") for ending in ("png", "svg")]
+    drawn = (tmp_path / "picture.svg").read_text()
+    assert "peak host memory (MB" in drawn
+    assert "GFLOP" not in drawn
 
 
 def test_the_front_is_a_rising_staircase_of_its_points() -> None:
