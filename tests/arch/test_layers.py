@@ -1,11 +1,14 @@
 """The house keeps its walls: light verbs import no framework, README's commands exist, nothing names a registry host."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from harness.cli.main import run
 from harness.results.store import write_record
@@ -92,26 +95,44 @@ def test_every_verb_has_help_with_an_example(verb):
     assert "--json" in said
 
 
-def test_every_harness_command_in_the_readme_parses():
-    """Every `harness ...` line of a console block is a command line that the parser takes (nothing is run)."""
+def command_lines(page: Path) -> list[str]:
+    """Every `harness ...` line of a page's console blocks, and of the jobs in its YAML blocks."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    shown = [line[2:] for line in text.splitlines() if line.startswith("$ harness ")]
+    jobs = [job for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for job in _jobs(yaml.safe_load(block))]
+    steps = [step for job in jobs for step in job.get("script", [one.get("run", "") for one in job.get("steps", [])])]
+    return [*shown, *(line for step in steps for line in step.splitlines() if line.startswith("harness "))]
+
+
+def _jobs(content: object) -> list[dict[str, Any]]:
+    """The jobs of a GitHub workflow, or of a GitLab pipeline; none of any other YAML."""
+    if not isinstance(content, dict):
+        return []
+    return [job for job in content.get("jobs", content).values() if isinstance(job, dict)]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
+def test_every_harness_command_in_the_docs_parses(page):
+    """Verbs, options and their values are such as the parser takes (nothing is run)."""
     import typer
 
     from harness.cli.main import app
 
     command = typer.main.get_command(app)
-    lines = [line[2:] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("$ harness ")]
-    assert len(lines) >= 6
-    for line in lines:
-        words = line.split(" #")[0].split()[1:]
-        context = command.make_context("harness", words, resilient_parsing=True)
-        name = words[0]
-        assert name in command.commands, line
-        sub = command.commands[name]
-        rest = words[1:]
-        if name == "data":
-            assert rest[0] in sub.commands, line
-            sub, rest = sub.commands[rest[0]], rest[1:]
-        sub.make_context(name, rest, parent=context)
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)[1:]
+        context, sub = command.make_context("harness", words, resilient_parsing=True), command
+        while hasattr(sub, "commands"):
+            assert words[0] in sub.commands, line
+            sub, words = sub.commands[words[0]], words[1:]
+        sub.make_context(line, words, parent=context)
+
+
+def test_commands_are_found_in_pages():
+    assert len(command_lines(ROOT / "README.md")) >= 6
+    found = command_lines(ROOT / "docs" / "ci.md")
+    assert [line.split()[1] for line in found].count("check") == 2  # GitHub's and GitLab's
+    assert all("--junit check.xml" in line for line in found if line.startswith("harness check"))
 
 
 def test_the_published_table_is_what_the_tool_says_of_the_committed_records(tmp_path):
