@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
         stem = out or Path(kind.value)
         quantities = _quantities(front, kind)
-        table = filtered_table(records, where, "a picture")
+        table = filtered_table(records, where)
         if quantities:
             _refuse_absent(quantities, table)
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.output import remark
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, RecordError
 
 if TYPE_CHECKING:
     from harness.results.store import Problem
@@ -33,8 +33,8 @@ def front_from(text: str) -> tuple[str, ...]:
     return keys
 
 
-def filtered_table(folder: Path, where: Sequence[str], wanted: str) -> Table:
-    """The table of the records that fit, with unreadable files said first. Raises ConfigError where none fits; `wanted`: what it was to be."""
+def filtered_table(folder: Path, where: Sequence[str]) -> Table:
+    """The table of the records that fit, with unreadable files said first. Raises RecordError where there is none, ConfigError where none fits."""
     from harness.results.filters import filter_from_text
     from harness.results.store import read_records
     from harness.results.table import View, table_from_records
@@ -42,6 +42,8 @@ def filtered_table(folder: Path, where: Sequence[str], wanted: str) -> Table:
     found = read_records(folder)
     say_unread(found.problems)
     table = table_from_records(found, view=View(where=tuple(map(filter_from_text, where))))
+    if not found.records:
+        raise RecordError(f"there is no record in {folder}", "harness profile CHECKPOINT, or name the folder with --records")
     if not table.groups:
-        raise ConfigError(f"no record of {len(found.records)} in {folder} fits {' and '.join(where) or wanted}", "harness records list")
+        raise ConfigError(f"no record of {len(found.records)} in {folder} fits {' and '.join(where)}", "harness records list")
     return table

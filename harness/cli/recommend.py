@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         limits = [_asked(name, text) for name, text in given.items() if text is not None]
         filters = [*where, *([f"machine={machine}"] if machine else [])]
         with collector_paused():
-            answers = [choose(group, limits, best) for group in filtered_table(records, filters, "a table").groups]
+            answers = [choose(group, limits, best) for group in filtered_table(records, filters).groups]
         result([object_of(answer) for answer in answers], json, [line for answer in answers for line in [*lines_of(answer), ""]][:-1])
         if not any(answer.best for answer in answers):
             raise typer.Exit(NONE_FITS)

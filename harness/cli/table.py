@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FULL_WIDTH = 250
 #: Rows of each table in a terminal, where nobody reads thousands.
 TERMINAL_ROWS = 100
+#: Of an hour, or of a kWh in g CO2: what is computed from it stays finite.
+MOST_PRICE = 1e12
 
 
 class Format(StrEnum):
@@ -43,8 +45,12 @@ def register(app: typer.Typer) -> None:
         where: list[str] = typer.Option([], "--where", help="Show only rows that fit, as runtime=onnxruntime or 'latency<50ms'; may be repeated."),
         group: str = typer.Option("machine,data,profile", "--group", help="Columns that separate tables; machines and data sets never mix."),
         rows: int | None = typer.Option(None, "--rows", min=1, help="At most this many rows of each table (default: all, 100 in a terminal)."),
-        price_per_hour: float | None = typer.Option(None, "--price-per-hour", min=0, help="Price of an hour of the machine: adds cost per million km2."),
-        grid_intensity: float | None = typer.Option(None, "--grid-intensity", min=0, help="g CO2 per kWh: adds CO2 per million km2 where energy was measured."),
+        price_per_hour: float | None = typer.Option(
+            None, "--price-per-hour", min=0, max=MOST_PRICE, help="Price of an hour of the machine: adds cost per million km2."
+        ),
+        grid_intensity: float | None = typer.Option(
+            None, "--grid-intensity", min=0, max=MOST_PRICE, help="g CO2 per kWh: adds CO2 per million km2 where energy was measured."
+        ),
         out: Path | None = typer.Option(None, "--out", help="Write to this file instead of standard output."),
         json: bool = typer.Option(False, "--json", help="The same as --format json."),
     ) -> None:
@@ -56,12 +62,13 @@ def register(app: typer.Typer) -> None:
         most = TERMINAL_ROWS if rows is None and chosen is Format.TERMINAL else rows
         view = view_from(columns=columns, where=where, group=group, prices=(price_per_hour, grid_intensity), rows=most)
         with collector_paused():
-            _write(records, view, orders=(sort, axes), form=chosen, out=out)
-        next_command("harness plot", records=records)
+            has_rows = _write(records, view, orders=(sort, axes), form=chosen, out=out)
+        if has_rows:
+            next_command("harness plot", records=records)
 
 
-def _write(folder: Path, view: View, *, orders: tuple[str, tuple[str, ...]], form: Format, out: Path | None) -> None:
-    """`orders`: the column to sort by, and those of the front."""
+def _write(folder: Path, view: View, *, orders: tuple[str, tuple[str, ...]], form: Format, out: Path | None) -> bool:
+    """Whether the table that was written has rows. `orders`: the column to sort by, and those of the front."""
     from harness.core.files import write_atomic
     from harness.results.store import read_records
     from harness.results.table import table_from_records
@@ -77,6 +84,7 @@ def _write(folder: Path, view: View, *, orders: tuple[str, tuple[str, ...]], for
     else:
         print(_text(drawn, form), end="")
     say_unread(found.problems if form in (Format.CSV, Format.JSON, Format.LATEX) else ())  # the others show them
+    return bool(drawn.groups)
 
 
 def view_from(*, columns: str, where: list[str], group: str, prices: tuple[float | None, float | None], rows: int | None) -> View:

@@ -89,7 +89,7 @@ def _kind(quantity: str) -> tuple[Dimension | None, str, Better | None, Callable
     if known:
         better = None if known.better == "neither" else known.better
         return dimension_of(quantity), unit, better, lambda record: figure_from_outcome(record.outcome(quantity))
-    raise UnknownNameError("quantity", quantity, [*QUANTITIES, *(key for key in MEASURED if key != "speedup")])
+    raise UnknownNameError("quantity", quantity, {*QUANTITIES, *MEASURED} - {"speedup"})
 
 
 def _fingerprint(records: Sequence[ProfileRecord], wanted: str) -> str:

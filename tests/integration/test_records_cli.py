@@ -71,6 +71,22 @@ def test_a_plot_of_nothing_is_an_error_and_files_that_can_not_be_read_are_named(
     assert not list(tmp_path.glob("x*"))
 
 
+@pytest.mark.parametrize("verb", ["plot", "recommend"])
+def test_an_empty_folder_is_said_to_be_empty(tmp_path, capsys, verb):
+    found = said(capsys, verb, "--records", tmp_path, code=4)
+    assert f"there is no record in {tmp_path}" in found.err
+    empty = said(capsys, "table", "--records", tmp_path)
+    assert empty.out == "No records.\n"
+    assert "next:" not in empty.err
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "html"])
+@pytest.mark.parametrize("price", ["inf", "1e300", "nan"])
+@pytest.mark.parametrize("option", ["--price-per-hour", "--grid-intensity"])
+def test_a_price_that_can_not_be_computed_with_is_refused(records, capsys, option, price, form):
+    assert f"'{option}'" in said(capsys, "table", "--records", records, option, price, "--format", form, code=2).err
+
+
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
@@ -178,6 +194,7 @@ def test_every_command_in_the_page_on_tables_parses():
     import typer
 
     from harness.cli.main import app
+    from harness.cli.reading import front_from
     from harness.results.columns import chosen_columns
     from harness.results.filters import filter_from_text
     from harness.results.grouping import group_keys
@@ -185,7 +202,7 @@ def test_every_command_in_the_page_on_tables_parses():
     text = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
     lines = [shlex.split(line[2:])[1:] for line in text.splitlines() if line.startswith("$ harness ")]
     assert len(lines) >= 15
-    readers = {"--where": filter_from_text, "--columns": chosen_columns, "--front": chosen_columns, "--sort": chosen_columns, "--group": group_keys}
+    readers = {"--where": filter_from_text, "--columns": chosen_columns, "--front": front_from, "--sort": chosen_columns, "--group": group_keys}
     for words in lines:
         command = typer.main.get_command(app)
         context = command.make_context("harness", list(words), resilient_parsing=True)

@@ -159,6 +159,10 @@ def test_a_column_of_the_table_has_a_history_too() -> None:
 def test_unknown_names_are_told() -> None:
     with pytest.raises(UnknownNameError, match="latency"):
         history(measured(STEPS), "latencyy")
+    with pytest.raises(UnknownNameError) as unknown:
+        history(measured(STEPS), "xyz")
+    names = unknown.value.message.partition("known: ")[2].split(", ")
+    assert len(names) == len(set(names)) > 20
     with pytest.raises(RecordError, match="f0"):
         history(measured(STEPS), fingerprint="abc")
     with pytest.raises(RecordError, match="no record"):
