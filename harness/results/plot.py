@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
-STYLE = {"svg.hashsalt": "harness", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
+STYLE = {
+    "svg.hashsalt": "harness",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.parse_math": False,  # a $ in a name is a $
+}
 
 
 def draw(group: Group, stem: Path, picture_from: Callable[[Group], Picture]) -> list[Path]:
@@ -41,7 +49,8 @@ def write_picture(make: Callable[[], Picture], stem: Path) -> list[Path]:
     import matplotlib as mpl
 
     settings: Any = {**mpl.rcParamsDefault, **STYLE, "backend": "agg"}
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script that the font lacks is drawn as boxes
         picture = make()
         return [write_atomic(stem.with_name(stem.name + ending), _bytes(picture, ending)) for ending in (".png", ".svg")]
 

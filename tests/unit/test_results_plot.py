@@ -14,6 +14,7 @@ from harness.results.figure import Figure
 from harness.results.pareto import Better
 from harness.results.placement import Box, place_labels
 from harness.results.plot import COLORS, draw, log_axis
+from harness.results.plot_kinds import KINDS
 from harness.results.plot_labels import MOST_LABELS, Dot, label_of
 from harness.results.plot_tradeoff import dots_of, picture_of, staircase
 from harness.results.store import Records, write_record
@@ -48,6 +49,15 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert "<dc:date>" not in svg
     for said in ("vit+linear int8", "timm:convnext_tiny+fpn", "threshold (no training): 0.834", "lab-1: bluemarble_ice 1.0", "GFLOP", "ms"):
         assert f"<!-- {said}" in svg or said in svg
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_drawn_as_they_are_whatever_they_hold(tmp_path: Path) -> None:
+    strange = "a$_{$\u6a21+b"
+    group = table_from_records(Records((record(strange), record(strange, machine="$x^$", backend="onnxruntime")))).groups[0]
+    for number, make in enumerate((picture_of, KINDS["memory"], KINDS["batch"])):
+        _, drawn = draw(group, tmp_path / str(number), make)
+        assert "$" in drawn.read_text()
 
 
 def crowd() -> Group:
