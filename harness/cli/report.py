@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
         from harness.core.deployment import read_profile
         from harness.core.files import write_atomic
         from harness.results import render_report
+        from harness.results.layout import printable
         from harness.results.readiness import Answer, readiness
         from harness.results.store import read_record
 
@@ -66,7 +67,7 @@ def register(app: typer.Typer) -> None:
         target = out or (Path("report.html") if form is Format.HTML else None)
         written = write_atomic(target, text + "\n") if target else None
         print(as_json() if json else written or text)
-        remark(f"{judged.answer}: {render_report.headline(judged)}")
+        remark(printable(f"{judged.answer}: {render_report.headline(judged)}"))
         if judged.answer is Answer.NOT_READY or (strict and judged.answer is Answer.UNKNOWN):
             raise typer.Exit(NOT_READY)
 

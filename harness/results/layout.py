@@ -55,7 +55,8 @@ def grid_from_group(group: Group) -> Grid:
         cells = tuple(tuple(_cell(row, column, units[column.key], footnotes) for column in columns) for row in group.rows)
     telling = frozenset(column.key for column in columns if tells_apart(column, group.rows))
     headers = tuple(_header(column, units[column.key]) for column in columns)
-    return Grid(group.place.heading, _facts(group), columns, telling, headers, cells, tuple(footnotes), _notes(group))
+    heading, facts = printable(group.place.heading), printable(_facts(group))
+    return Grid(heading, facts, columns, telling, headers, cells, tuple(footnotes), tuple(map(printable, _notes(group))))
 
 
 def problem_lines(table: Table) -> tuple[str, ...]:
@@ -64,8 +65,8 @@ def problem_lines(table: Table) -> tuple[str, ...]:
 
 
 def one_line(text: str) -> str:
-    """A reason without line breaks, cut where it is very long (the record keeps all of it)."""
-    flat = " ".join(text.split())
+    """A reason without line breaks and what steers a terminal, cut where it is very long (the record keeps all of it)."""
+    flat = printable(" ".join(text.split()))
     return flat if len(flat) <= LONGEST_NOTE else flat[: LONGEST_NOTE - 3] + "..."
 
 
@@ -110,7 +111,7 @@ def _cell(row: Row, column: Column, unit: Unit, footnotes: dict[str, int]) -> Ce
     if column.key == "flags":
         return _flags_cell(row, footnotes)
     if column.dimension == "text":
-        return Cell(text_of(row, column.key))
+        return Cell(printable(text_of(row, column.key)))
     entry = row.entries[column.key]
     if isinstance(entry, Absent):
         return Cell(entry.shown, note=_note(f"{entry.why}: {entry.reason}", footnotes) if entry.shown == "-" else 0)
@@ -127,7 +128,7 @@ def _flags_cell(row: Row, footnotes: dict[str, int]) -> Cell:
     if not row.flags:
         return Cell("")
     text = "; ".join(f"{flag.kind}: {flag.message}" + (f" ({flag.advice})" if flag.advice else "") for flag in row.flags)
-    return Cell(text_of(row, "flags"), note=_note(text, footnotes))
+    return Cell(printable(text_of(row, "flags")), note=_note(text, footnotes))
 
 
 def _note(text: str, footnotes: dict[str, int]) -> int:

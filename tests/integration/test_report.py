@@ -12,6 +12,7 @@ import yaml
 
 from harness.cli.main import run
 from harness.core.artifact import CHECKPOINT_FILE, WEIGHTS_FILE, Checkpoint, DataUse
+from harness.core.deployment import Limit
 from harness.core.files import sha256_of_file, write_value
 from harness.core.measurement import Missing
 from harness.core.record import Advice
@@ -263,3 +264,11 @@ def test_json_goes_to_standard_output_also_where_a_page_is_written(tmp_path, cap
     assert report(path, tmp_path, "--json", "--out", str(tmp_path / "page.html")) == 0
     assert json.loads(capsys.readouterr().out)["answer"] == "READY"
     assert (tmp_path / "page.html").read_text().startswith("<!")
+
+
+def test_the_answer_steers_no_terminal(tmp_path, capsys):
+    path = write_record(tmp_path / "records", record(machine="\x1b[31mred", profile=profile(budget=(Limit(quantity="latency", max=1.0),))))
+    run(["report", str(path), "--out", str(tmp_path / "report.html")])
+    said = capsys.readouterr().err
+    assert "red" in said
+    assert "\x1b" not in said

@@ -74,6 +74,16 @@ def test_a_terminal_shows_names_as_they_are() -> None:
     assert ":star:[red]a[/red]+unet" in terminal_text(drawn, 260)
 
 
+@pytest.mark.parametrize("name", ["table.md", "table.tex", "table_100.txt", "table_260.txt"])
+def test_what_a_record_says_steers_no_terminal(name: str) -> None:
+    red = "\x1b[31mred\x07"
+    measured = [failed("latency", f"died {red}"), miou(0.7, baselines={red: 0.3})]
+    told = record(f"a{red}+unet", machine=red, measured=measured, warnings=(Advice(kind=red, message=red),))
+    text = FORMATS[name](table_from_records(Records((told,), (Problem(Path("x"), f"x: {red}"),))))
+    assert "red" in text
+    assert all(character.isprintable() or character == "\n" for character in text)
+
+
 def test_markdown_rows_have_the_columns_of_their_header() -> None:
     for section in render_markdown.render(example()).split("### ")[1:]:
         rows = [line.replace("\\|", "") for line in section.splitlines() if line.startswith("|")]
