@@ -12,7 +12,7 @@ from harness.core.errors import MeasurementError, UnavailableError
 from harness.core.layers import Layer
 from harness.core.ports import Clock, Session
 from harness.support.backend_options import chosen
-from harness.support.onnx_providers import NAMES, missing, require_possible, session_on
+from harness.support.onnx_providers import NAMES, device_of, lacking, missing, nodes_by_provider, require_possible, session_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +79,7 @@ class OnnxRuntimeSession:
             "graph_optimization": str(options.graph_optimization_level).rpartition(".")[2],
             "arena": options.enable_cpu_mem_arena,
             "provider_options": self._session.get_provider_options().get(self._session.get_providers()[0], {}),
+            "nodes": nodes_by_provider(self._session),
         }
 
 
@@ -106,10 +107,8 @@ class OnnxRuntime:
         return {name: missing(name) for name in NAMES}
 
     def lacks(self, precision: str, device: str = "cpu") -> str | None:
-        reason = self.unavailable(device)
-        if reason is None and precision == "bf16" and device == "cpu":
-            return "ONNX Runtime has no bfloat16 convolution on a CPU"
-        return reason
+        reasons = [lacking(provider, precision) for provider in NAMES if device_of(provider) == device]
+        return self.unavailable(device) or (reasons[0] if all(reasons) else None)
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return chosen("onnxruntime", OPTIONS, options)
@@ -119,7 +118,7 @@ class OnnxRuntime:
         settings = self.settings(options)
         provider = settings["provider"] or device
         require_possible(provider, device, settings)
-        reason = missing(provider) or self.lacks(artifact.precision, device)
+        reason = missing(provider) or lacking(provider, artifact.precision)
         if reason:
             raise UnavailableError(reason, "harness doctor")
         session = _open(folder / artifact.file, provider, threads, settings)
@@ -132,7 +131,7 @@ class OnnxRuntime:
         """Time and FLOP per fused node, and how they were taken; the runtime's trace goes to `work`, its clock is its own."""
         from harness.support.onnx_layers import SOURCE, layers_from_trace
 
-        settings = self.settings(options)
+        settings = {**self.settings(options), "cuda_graph": False}  # a graph that is replayed has no nodes to time
         session = _open(folder / artifact.file, settings["provider"] or device, threads, settings, trace=work / "trace")
         feed = {spec.name: value for spec, value in zip(session.get_inputs(), inputs, strict=True)}
         for _ in range(runs + 1):

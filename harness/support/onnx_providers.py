@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +27,14 @@ NAMES = {
 PLUGIN = {"nv_tensorrt_rtx": "onnxruntime_ep_nv_tensorrt_rtx"}
 #: Providers that build an engine when a session opens, which they can keep in a folder.
 BUILDERS = ("tensorrt", "nv_tensorrt_rtx")
+#: What computes the few numbers of a shape. ONNX Runtime runs these on the CPU although the GPU could (`GetCpuPreferredNodes` in its
+#: fallback_cpu_capability.cc), so `session.disable_cpu_ep_fallback` refuses every graph that has a free batch and reads its shape.
+SHAPE_OPERATORS = frozenset({
+    "Add", "And", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Floor", "Gather", "Greater", "Identity", "Less", "Max",
+    "Min", "Mod", "Mul", "Neg", "Not", "Or", "Range", "ReduceProd", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze", "Where",
+})  # fmt: skip
+#: The environment variable that is the only way to tell the TensorRT providers not to round to TF32 (microsoft/onnxruntime#26029).
+TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 #: Letters of an error's reason.
 LONGEST = 300
 
@@ -42,6 +54,17 @@ def missing(provider: str) -> str | None:
     if NAMES[provider] not in onnxruntime.get_available_providers():
         return f"onnxruntime {onnxruntime.__version__} has no {NAMES[provider]}; pip uninstall onnxruntime, then pip install onnxruntime-gpu"
     return None if provider == "cpu" else _no_gpu()
+
+
+def lacking(provider: str, precision: str) -> str | None:
+    """Why the provider can't compute in the precision of a graph, None when it can."""
+    if provider == "cpu":
+        return "ONNX Runtime has no bfloat16 convolution on a CPU" if precision == "bf16" else None
+    if precision == "int8-dynamic":
+        return "ONNX Runtime has DynamicQuantizeLinear on the CPU only; use int8-static with the provider tensorrt"
+    if precision == "int8-static" and provider == "cuda":
+        return "ONNX Runtime's CUDA provider computes between Q/DQ pairs in fp32; use runtime.options: {provider: tensorrt}"
+    return None
 
 
 def _missing_plugin(provider: str) -> str | None:
@@ -102,6 +125,8 @@ def provider_options(provider: str, settings: Mapping[str, Any]) -> list[tuple[s
         return [(NAMES["cuda"], {"use_tf32": tf32, "enable_cuda_graph": graph})]
     if provider == "tensorrt":
         cache = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder, "trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+        # An engine's name in the cache says nothing of TF32.
+        cache["trt_engine_cache_prefix"] = "tf32" if settings["tf32"] else "fp32"
         return [(NAMES["tensorrt"], {"trt_cuda_graph_enable": graph, **(cache if folder else {})}), (NAMES["cuda"], {"use_tf32": tf32})]
     if provider == "nv_tensorrt_rtx":
         return [(NAMES["nv_tensorrt_rtx"], {"enable_cuda_graph": graph, **({"nv_runtime_cache_path": folder} if folder else {})})]
@@ -112,18 +137,64 @@ def session_on(provider: str, path: Path, options: onnxruntime.SessionOptions, s
     """A session of the graph in `path` on the provider. Raises MeasurementError where it can't be opened, or another provider would run it."""
     import onnxruntime
 
-    wanted = provider_options(provider, settings)
-    if provider != "cpu":
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    wanted, is_on_gpu = provider_options(provider, settings), provider != "cpu"
+    if is_on_gpu:
+        _prepare_gpu(provider, options, tf32=settings["tf32"])
     if provider in PLUGIN:
         options.add_provider_for_devices(_plugin_devices(provider), wanted[0][1])
     try:
-        session = onnxruntime.InferenceSession(str(path), options, **({} if provider in PLUGIN else {"providers": wanted}))
+        # With its fallback, a failure is tried again on other providers, and the error is that of the second try.
+        session = onnxruntime.InferenceSession(str(path), options, enable_fallback=0, **({} if provider in PLUGIN else {"providers": wanted}))
     except failures() as error:
         raise MeasurementError(f"ONNX Runtime cannot open {path}: {reason_of(error)}", "export it again with `harness export`") from error
     if session.get_providers()[0] != NAMES[provider]:
         raise MeasurementError(f"asked for {NAMES[provider]}, ONNX Runtime would run {session.get_providers()[0]}", "harness doctor")
+    if is_on_gpu and _tells_placement():
+        require_placed(placement(session), provider)
     return session
+
+
+def _prepare_gpu(provider: str, options: onnxruntime.SessionOptions, *, tf32: bool) -> None:
+    """What must be said before a session opens on a GPU. The environment is this process's, which runs one artifact."""
+    import onnxruntime
+
+    options.add_session_config_entry("session.record_ep_graph_assignment_info" if _tells_placement() else "session.disable_cpu_ep_fallback", "1")
+    if provider in BUILDERS:
+        os.environ.pop(TF32_OVERRIDE, None) if tf32 else os.environ.update({TF32_OVERRIDE: "0"})
+    if provider not in PLUGIN and hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find; what matters of that fails the session
+            onnxruntime.preload_dlls()
+
+
+def _tells_placement() -> bool:
+    """Whether this release (1.24 and later) says which node runs where."""
+    import onnxruntime
+
+    return hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
+
+
+def placement(session: onnxruntime.InferenceSession) -> dict[str, Counter[str]]:
+    """How many nodes of each operator run on each provider; raises one of `failures` for a session that was not told to record it."""
+    found: dict[str, Counter[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        found.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
+    return found
+
+
+def nodes_by_provider(session: onnxruntime.InferenceSession) -> dict[str, int]:
+    """How many nodes run on each provider of a session on a GPU; {} on the CPU, which has all, and where the release doesn't tell."""
+    if session.get_providers()[0] == NAMES["cpu"] or not _tells_placement():
+        return {}
+    return {name: nodes.total() for name, nodes in placement(session).items()}
+
+
+def require_placed(placed: Mapping[str, Counter[str]], provider: str) -> None:
+    """Raises MeasurementError where nothing runs on the provider, or more than the arithmetic of shapes on the CPU."""
+    if not placed.get(NAMES[provider]):
+        raise MeasurementError(f"{NAMES[provider]} takes no node of the graph", "harness doctor; another provider, or another --precision")
+    strays = sorted(placed.get(NAMES["cpu"], Counter()).keys() - SHAPE_OPERATORS)
+    if strays:
+        raise MeasurementError(f"asked for {NAMES[provider]}, ONNX Runtime would run {', '.join(strays)} on the CPU", "another --precision, or --device cpu")
 
 
 def failures() -> tuple[type[Exception], ...]:

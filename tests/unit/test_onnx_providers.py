@@ -3,13 +3,25 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.core.errors import ConfigError, MeasurementError
 from harness.core.registry import BACKENDS
-from harness.support.onnx_providers import NAMES, missing, provider_options, require_possible, session_on
+from harness.support.onnx_providers import (
+    NAMES,
+    lacking,
+    missing,
+    nodes_by_provider,
+    placement,
+    provider_options,
+    require_placed,
+    require_possible,
+    session_on,
+)
 from tests import tensorrt_offline
 from tests.precision_graphs import overflowing_graph
 
@@ -31,6 +43,7 @@ def test_each_provider_is_told_in_its_own_words():
         "trt_cuda_graph_enable": "1",
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": "/engines",
+        "trt_engine_cache_prefix": "fp32",
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": "/engines",
     }
@@ -98,3 +111,72 @@ def test_a_session_that_would_run_elsewhere_is_an_error(tmp_path):
     with pytest.raises(MeasurementError, match=r"CPUExecutionProvider|fallback"):
         session_on("cuda", tmp_path / "model.onnx", onnxruntime.SessionOptions(), settings())
     assert session_on("cpu", tmp_path / "model.onnx", onnxruntime.SessionOptions(), settings()).get_providers()[0] == NAMES["cpu"]
+
+
+class Opened:
+    """ONNX Runtime's session on a GPU, as a machine without one can have it: it keeps what it was told, and all nodes run where they are said to."""
+
+    def __init__(self, _path, options, providers, **others):
+        self.asked, self.others = providers, others
+        self.recorded = options.get_session_config_entry("session.record_ep_graph_assignment_info")
+        self.tf32 = os.environ.get("NVIDIA_TF32_OVERRIDE")
+
+    def get_providers(self):
+        return [name for name, _ in self.asked]
+
+    def get_provider_graph_assignment_info(self):
+        rows = [(self.asked[0][0], "Conv"), (NAMES["cpu"], "Concat"), (NAMES["cpu"], "Slice")]
+        return [SimpleNamespace(ep_name=name, get_nodes=lambda kind=kind: [SimpleNamespace(op_type=kind)]) for name, kind in rows]
+
+
+def opened_on(monkeypatch, provider, **options):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Opened)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    return session_on(provider, Path("model.onnx"), onnxruntime.SessionOptions(), settings(**options))
+
+
+def test_a_graph_that_reads_its_batch_opens_on_a_gpu(monkeypatch):
+    session = opened_on(monkeypatch, "cuda")
+    assert session.recorded == "1"
+    assert session.others == {"enable_fallback": 0}
+    assert nodes_by_provider(session) == {NAMES["cuda"]: 1, NAMES["cpu"]: 2}
+
+
+@pytest.mark.parametrize(("tf32", "told"), [(False, "0"), (True, None)])
+def test_a_tensorrt_provider_rounds_to_tf32_only_where_it_may(tf32, told, monkeypatch):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # put back when the test ends
+    assert opened_on(monkeypatch, "tensorrt", tf32=tf32).tf32 == told
+
+
+def test_engines_with_and_without_tf32_are_not_taken_for_each_other():
+    names = [dict(provider_options("tensorrt", settings(engine_cache="/engines", tf32=tf32)))[NAMES["tensorrt"]] for tf32 in (True, False)]
+    assert [told["trt_engine_cache_prefix"] for told in names] == ["tf32", "fp32"]
+
+
+def test_what_computes_on_the_cpu_is_told_from_what_computes_shapes(tmp_path):
+    onnx.save(overflowing_graph()[0], tmp_path / "model.onnx")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    placed = placement(onnxruntime.InferenceSession(tmp_path / "model.onnx", options, providers=[NAMES["cpu"]]))
+    assert placed[NAMES["cpu"]]["Conv"] or placed[NAMES["cpu"]]["MatMul"]
+    with pytest.raises(MeasurementError, match="takes no node"):
+        require_placed(placed, "cuda")
+    both = {NAMES["cuda"]: Counter(Conv=3), NAMES["cpu"]: Counter(Shape=1, Concat=2)}
+    require_placed(both, "cuda")
+    with pytest.raises(MeasurementError, match="DynamicQuantizeLinear, MatMulInteger on the CPU"):
+        require_placed({**both, NAMES["cpu"]: Counter(Concat=2, MatMulInteger=1, DynamicQuantizeLinear=1)}, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("provider", "precision", "words"),
+    [
+        ("cpu", "bf16", "bfloat16"),
+        ("cuda", "int8-static", "provider: tensorrt"),
+        ("cuda", "int8-dynamic", "DynamicQuantizeLinear"),
+        ("tensorrt", "int8-dynamic", "DynamicQuantizeLinear"),
+    ],
+)
+def test_a_precision_that_a_provider_would_not_compute_in_is_unsupported(provider, precision, words):
+    assert words in str(lacking(provider, precision))
+    assert lacking(provider, "fp32") is None
+    assert lacking("tensorrt", "int8-static") is None
