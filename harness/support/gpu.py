@@ -26,3 +26,20 @@ def visible_gpu(nvml: Any) -> Any | str:
     if os.environ.get(ORDER) != "PCI_BUS_ID" and len({str(nvml.nvmlDeviceGetName(handle)) for handle in handles}) > 1:
         return f"which of {len(handles)} different GPUs CUDA numbers {first} is not known: set {ORDER}=PCI_BUS_ID"
     return handles[int(first)]
+
+
+def gpu() -> tuple[str, str] | str:
+    """Its name and compute capability, or why they are not known."""
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return "which GPU is here needs the package pynvml: pip install 'eo-harness[gpu]'"
+    try:
+        pynvml.nvmlInit()
+        handle = visible_gpu(pynvml)
+        if isinstance(handle, str):
+            return handle
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        return str(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}"
+    except pynvml.NVMLError as error:
+        return f"no NVIDIA GPU is visible ({error}); check with nvidia-smi"

@@ -98,14 +98,15 @@ def _plugin_devices(provider: str) -> Sequence[onnxruntime.OrtEpDevice]:
 
 
 def _no_gpu() -> str | None:
-    """Why CUDA can't run: NVML sees no GPU. None where it does, or where NVML is not here to be asked."""
-    from harness.support.tensorrt_build import gpu
+    """Why CUDA can't run: NVML does not see its GPU. None where it does, or where NVML is not here to be asked."""
+    from harness.support.gpu import gpu
 
     try:
         import pynvml  # noqa: F401
     except ModuleNotFoundError:
         return None
-    return None if gpu() else "onnxruntime has CUDA, and no NVIDIA GPU is visible; check with nvidia-smi"
+    found = gpu()
+    return f"onnxruntime has CUDA, but {found}" if isinstance(found, str) else None
 
 
 def require_possible(provider: str, device: str, settings: Mapping[str, Any]) -> None:

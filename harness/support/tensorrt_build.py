@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.core.errors import ConfigError, ExportError
 from harness.core.specs import TensorSpec
+from harness.support.gpu import gpu
 
 #: Parser errors that are listed.
 LISTED = 5
@@ -31,29 +32,20 @@ def require_batches(opt: int, largest: int) -> None:
 
 def no_gpu() -> str | None:
     """Why no engine can be built here: TensorRT times kernels on the GPU that it builds for."""
-    return None if gpu() else "TensorRT builds on the GPU that it builds for, and no NVIDIA GPU is visible; check with nvidia-smi"
+    found = gpu()
+    return f"TensorRT builds on the GPU that it builds for: {found}" if isinstance(found, str) else None
 
 
-def gpu() -> tuple[str, str] | None:
-    """Name and compute capability of the first NVIDIA GPU, None without one."""
-    try:
-        import pynvml
-    except ModuleNotFoundError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-        return str(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}"
-    except pynvml.NVMLError:
-        return None
+def _gpu_or(nothing: str) -> tuple[str, str]:
+    found = gpu()
+    return (nothing, nothing) if isinstance(found, str) else found
 
 
 def bound_to(settings: Mapping[str, Any]) -> dict[str, str]:
     """What a plan that is built here now would be bound to."""
     import tensorrt
 
-    name, capability = gpu() or ("none", "none")
+    name, capability = _gpu_or("none")
     compatible = settings["hardware_compatible"]
     return {"tensorrt": str(tensorrt.__version__), "gpu": name, "compute_capability": capability, "runs_on": compatible}
 
@@ -68,8 +60,8 @@ def refusal(options: Mapping[str, Any]) -> str | None:
     if made != here and not (options.get("version_compatible") and same_major and is_newer):
         return f"the engine was built with TensorRT {made or 'unknown'}, this is {here}"
     found = gpu()
-    if found is None:
-        return "no NVIDIA GPU is visible"
+    if isinstance(found, str):
+        return found
     name, capability = found
     kind, was = options.get("runs_on", "none"), str(options.get("compute_capability", ""))
     fits = {
@@ -84,7 +76,7 @@ def machine() -> str:
     """A name for what timings depend on: version of TensorRT and GPU."""
     import tensorrt
 
-    name, capability = gpu() or ("none", "0")
+    name, capability = _gpu_or("none")
     return re.sub(r"[^a-z0-9.]+", "-", f"{tensorrt.__version__}-{name}-{capability}".lower())
 
 

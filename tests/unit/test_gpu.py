@@ -1,10 +1,11 @@
 """Which of several GPUs CUDA takes, on an NVML made by hand."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from harness.support.gpu import visible_gpu
+from harness.support.gpu import gpu, visible_gpu
 
 
 def nvml(*names: str) -> SimpleNamespace:
@@ -15,6 +16,9 @@ def nvml(*names: str) -> SimpleNamespace:
         nvmlDeviceGetName=lambda index: names[index],
         nvmlDeviceGetUUID=lambda index: f"GPU-{'abc'[index] * 10}",
         nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetCudaComputeCapability=lambda index: (7 + index, 0),
+        nvmlInit=lambda: None,
+        NVMLError=OSError,
     )
 
 
@@ -40,3 +44,28 @@ def test_different_gpus_are_numbered_by_their_place_only_when_cuda_does_so_too(m
     assert "CUDA_DEVICE_ORDER=PCI_BUS_ID" in visible_gpu(nvml("T4", "H200"))
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     assert visible_gpu(nvml("T4", "H200")) == 1
+
+
+def test_a_plan_is_bound_to_the_gpu_that_cuda_takes_and_not_to_the_first_of_the_machine(monkeypatch):
+    from harness.support import tensorrt_build
+
+    monkeypatch.setitem(sys.modules, "pynvml", nvml("T4", "H200"))
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0"))
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert gpu() == ("H200", "8.0")
+    bound = tensorrt_build.bound_to({"hardware_compatible": "none"})
+    assert (bound["gpu"], bound["compute_capability"]) == ("H200", "8.0")
+    assert tensorrt_build.refusal({**bound}) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert "built for H200" in str(tensorrt_build.refusal({**bound}))
+
+
+def test_why_a_gpu_can_not_be_used_is_told(monkeypatch):
+    from harness.support import tensorrt_build
+
+    monkeypatch.setitem(sys.modules, "pynvml", nvml("T4", "H200"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert "CUDA_VISIBLE_DEVICES begins with '-1'" in str(tensorrt_build.no_gpu())
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert "pip install 'eo-harness[gpu]'" in str(tensorrt_build.no_gpu())
