@@ -192,13 +192,16 @@ class TensorRt:
         reason = refusal(artifact.options)
         if reason:
             raise MeasurementError(f"{folder / artifact.file} is not loaded: {reason}", "export it again on this machine with --to tensorrt")
-        return _engine(folder / artifact.file)
+        return _engine(folder / artifact.file, is_version_compatible=bool(artifact.options.get("version_compatible")))
 
 
-def _engine(path: Path) -> Any:
+def _engine(path: Path, *, is_version_compatible: bool) -> Any:
     import tensorrt as trt
 
-    engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    # Such a plan brings a runtime of its own as code for the CPU, and is refused where that is not allowed.
+    runtime.engine_host_code_allowed = is_version_compatible
+    engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         raise MeasurementError(f"TensorRT cannot read the engine {path}: it is cut short, or of another version", "export it again with --to tensorrt")
     return engine

@@ -199,6 +199,39 @@ def test_an_engine_of_another_version_or_gpu_is_refused(options, words, monkeypa
     assert tensorrt_build.refusal({**fitting, "tensorrt": "11.3.9", "version_compatible": True}) is None
 
 
+@pytest.mark.parametrize("options", [{}, {"version_compatible": False}, {"version_compatible": True}])
+def test_a_version_compatible_engine_may_bring_its_runtime_and_no_other_may(options, monkeypatch, tmp_path):
+    import sys
+    import types
+
+    from harness.support import tensorrt_build
+
+    class Runtime:
+        """As TensorRT's: a plan with code for the CPU gives no engine unless that is allowed (IRuntime::setEngineHostCodeAllowed)."""
+
+        engine_host_code_allowed = False
+
+        def __init__(self, _logger):
+            pass
+
+        def deserialize_cuda_engine(self, plan):
+            return "engine" if self.engine_host_code_allowed == (plan == b"with a runtime") else None
+
+    class Logger:
+        ERROR = 1
+
+        def __init__(self, _severity):
+            pass
+
+    artifact = read_subject(small_checkpoint(tmp_path / "checkpoint")).model_copy(update={"file": "model.plan", "options": options})
+    monkeypatch.setitem(sys.modules, "tensorrt", types.SimpleNamespace(__version__="11.4.0", Runtime=Runtime, Logger=Logger))
+    monkeypatch.setattr(tensorrt_build, "refusal", lambda _options: None)
+    backend = BACKENDS.load("tensorrt")
+    monkeypatch.setattr(type(backend), "unavailable", lambda self, device="cuda": None)
+    (tmp_path / "model.plan").write_bytes(b"with a runtime" if options.get("version_compatible") else b"without")
+    assert backend._checked_engine(tmp_path, artifact, "cuda") == "engine"
+
+
 def test_a_damaged_engine_is_not_a_crash(tmp_path):
     backend = BACKENDS.load("tensorrt")
     if backend.unavailable("cuda"):
