@@ -153,7 +153,8 @@ def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, o
             program.model.metadata_props.update(_metadata(checkpoint))
             program.save(str(path), external_data=weights > EXTERNAL_ABOVE)
     except (torch.onnx.OnnxExporterError, torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-        raise ExportError(f"torch.onnx cannot export {checkpoint.model}: {_first_line(error)}", "harness export --debug, for the whole report") from error
+        said = f"torch.onnx cannot export {checkpoint.model} to opset {opset}: {_first_line(error)}"
+        raise ExportError(said, f"--opset {OPSET}" if opset > OPSET else "harness export --debug, for the whole report") from error
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,13 @@ SHAPE_OPERATORS = frozenset({
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 #: Letters of an error's reason.
 LONGEST = 300
+#: What ONNX Runtime says of a file that is newer than itself (its core/graph/model.cc and model_load_utils.h), and that in short.
+_TOO_NEW = {
+    r"Opset (?P<seen>\d+) is under development.*?support for domain (?P<domain>\S+) is till opset (?P<known>\d+)": (
+        "it is of opset {seen} of {domain}, the last known one is {known}"
+    ),
+    r"Unsupported model IR version: (?P<seen>\d+), max supported IR version: (?P<known>\d+)": "its IR version is {seen}, the last known one is {known}",
+}
 
 
 def device_of(provider: str) -> str:
@@ -147,7 +155,7 @@ def session_on(provider: str, path: Path, options: onnxruntime.SessionOptions, s
         # With its fallback, a failure is tried again on other providers, and the error is that of the second try.
         session = onnxruntime.InferenceSession(str(path), options, enable_fallback=0, **({} if provider in PLUGIN else {"providers": wanted}))
     except failures() as error:
-        raise MeasurementError(f"ONNX Runtime cannot open {path}: {reason_of(error)}", "export it again with `harness export`") from error
+        raise MeasurementError(*refused(path, error)) from error
     if session.get_providers()[0] != NAMES[provider]:
         raise MeasurementError(f"asked for {NAMES[provider]}, ONNX Runtime would run {session.get_providers()[0]}", "harness doctor")
     if is_on_gpu and _tells_placement():
@@ -206,7 +214,18 @@ def failures() -> tuple[type[Exception], ...]:
     return (*own, RuntimeError, ValueError)
 
 
-def reason_of(error: Exception) -> str:
-    """The first line of an error of ONNX Runtime; of a long one the end, since it starts with the path and the C++ function."""
+def refused(path: Path, error: Exception) -> tuple[str, str]:
+    """What an error of ONNX Runtime on opening `path` says, in one line, and the fix."""
+    import onnxruntime
+
+    for pattern, words in _TOO_NEW.items():
+        found = re.search(pattern, str(error), re.DOTALL)
+        if found:
+            seen = words.format(**found.groupdict())
+            return (
+                f"ONNX Runtime {onnxruntime.__version__} is too old for {path}: {seen}",
+                "harness export CHECKPOINT --opset 20, or pip install -U onnxruntime",
+            )
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return line if len(line) <= LONGEST else f"... {line[-LONGEST:]}"
+    # Of a long one the end, since it starts with the path and the C++ function.
+    return f"ONNX Runtime cannot open {path}: {line if len(line) <= LONGEST else f'... {line[-LONGEST:]}'}", "export it again with `harness export`"

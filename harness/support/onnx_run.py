@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.core.errors import ExportError
-from harness.support.onnx_providers import failures, reason_of
+from harness.support.onnx_providers import failures, refused
 
 if TYPE_CHECKING:
     from harness.support.agreement import Run
@@ -23,7 +23,7 @@ def runner(path: Path) -> Run:
     try:
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except failures() as error:
-        raise ExportError(f"ONNX Runtime cannot load {path.name}: {reason_of(error)}", "another --precision or --opset") from error
+        raise ExportError(refused(Path(path.name), error)[0], "another --precision or --opset") from error
     name = session.get_inputs()[0].name
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -156,3 +156,17 @@ def test_a_graph_that_tensorrt_can_not_parse_is_refused_in_its_parser_s_words(ro
 def test_batches_out_of_order_are_refused():
     with pytest.raises(ConfigError, match="larger than max_batch"):
         EXPORTERS.load("tensorrt").settings("fp32", {"opt_batch": 16})
+
+
+def test_an_opset_that_torch_can_not_write_is_said_with_the_one_that_it_can(monkeypatch, tmp_path):
+    import torch
+
+    def refuse(*_, **__):
+        raise torch.onnx.OnnxExporterError("Error calling _deserialize_graph with: main_graph")
+
+    checkpoint, exporter = small_checkpoint(tmp_path / "checkpoint"), EXPORTERS.load("onnx")
+    monkeypatch.setattr(torch.onnx, "export", refuse)
+    with pytest.raises(HarnessError, match="to opset 26: Error") as caught:
+        exporter.export(checkpoint, precision="fp32", out=tmp_path / "out", options={"opset": 26})
+    assert caught.value.hint == "--opset 20"
+    assert not (tmp_path / "out").exists()

@@ -180,3 +180,17 @@ def test_a_precision_that_a_provider_would_not_compute_in_is_unsupported(provide
     assert words in str(lacking(provider, precision))
     assert lacking(provider, "fp32") is None
     assert lacking("tensorrt", "int8-static") is None
+
+
+@pytest.mark.parametrize(("change", "words"), [({"opset": 99}, "opset 99 of ai.onnx, the last known one is [0-9]+"), ({"ir": 99}, "IR version is 99")])
+def test_a_graph_that_is_newer_than_the_runtime_is_one_line_with_the_file_the_version_and_the_fix(change, words, tmp_path):
+    model, _ = overflowing_graph()
+    model.ir_version = change.get("ir", model.ir_version)
+    model.opset_import[0].version = change.get("opset", model.opset_import[0].version)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(MeasurementError, match=words) as caught:
+        session_on("cpu", tmp_path / "model.onnx", onnxruntime.SessionOptions(), settings())
+    assert str(tmp_path / "model.onnx") in caught.value.message
+    assert onnxruntime.__version__ in caught.value.message
+    assert len(caught.value.message) < 120 + len(str(tmp_path))
+    assert "--opset 20" in caught.value.hint
