@@ -73,7 +73,8 @@ def _say_next(found: Tuned) -> None:
     if found.resumed:
         remark(f"{found.resumed} steps were known from {found.journal}; --force measures anew")
     if found.is_unfinished:
-        remark(f"the budget was over, and no profile was written; what was measured is in {found.journal}: run again, or with a larger --budget")
+        written = f"{found.profile} is that of the best so far" if found.profile else "no profile was written"
+        remark(f"the budget was over, and {written}; what was measured is in {found.journal}: run again, or with a larger --budget")
         raise typer.Exit(UNFINISHED)
     if found.winner is None or found.profile is None:
         remark(f"nothing fits, and no profile was written; what was measured is in {found.journal}")

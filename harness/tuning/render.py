@@ -12,18 +12,23 @@ HEAD = ("candidate", "speedup [98 %]", "ms", "MB", "mIoU lost, points", "", "why
 
 def lines_of(found: Tuned) -> list[str]:
     """A table, and above it the choice in words. `speedup`: times faster than the start, per tile, timed in turns."""
-    lines = [f"{found.subject} on {found.machine}, goal {found.goal}, compared with {found.start}"]
-    if found.is_unfinished:
-        lines += ["no winner yet: the budget was over before all candidates were raced; run the same command again to go on"]
-    elif found.winner is None:
-        lines += ["no candidate is within the limits; nearest misses:" if found.nearest else "no candidate is within the limits"]
-        lines += [f"  {words}" for words in found.nearest]
-    else:
-        tied = [row for row in found.rows if row.status == "tied"]
-        lines += [f"winner: {found.winner.label}: {_speedup(found.winner)} x, {_size(found.winner.memory)} MB, mIoU lost {_drop(found.winner)} points"]
-        lines += [f"  {len(tied)} more tie with it: the difference is within noise or 2 %; it is the simplest of them"] if tied else []
+    lines = [f"{found.subject} on {found.machine}, goal {found.goal}, compared with {found.start}", *_chosen(found)]
     table = [HEAD, *(_cells(row) for row in found.rows)]
     return list(map(printable, [*lines, "", *_aligned(table)]))
+
+
+def _chosen(found: Tuned) -> list[str]:
+    """The winner in words, or why there is none."""
+    over = "the budget was over before all candidates were raced; run the same command again to go on"
+    if found.winner is None and found.is_unfinished:
+        return [f"no winner yet: {over}"]
+    if found.winner is None:
+        head = "no candidate is within the limits"
+        return [f"{head}; nearest misses:" if found.nearest else head, *(f"  {words}" for words in found.nearest)]
+    word, tied = "best so far" if found.is_unfinished else "winner", [row for row in found.rows if row.status == "tied"]
+    lines = [f"{word}: {found.winner.label}: {_speedup(found.winner)} x, {_size(found.winner.memory)} MB, mIoU lost {_drop(found.winner)} points"]
+    lines += [f"  {len(tied)} more tie with it: the difference is within noise or 2 %; it is the simplest of them"] if tied else []
+    return [*lines, f"  {over}"] if found.is_unfinished else lines
 
 
 def _cells(row: Row) -> tuple[str, ...]:

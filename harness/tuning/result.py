@@ -49,8 +49,8 @@ class Tuned:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether there is no winner because the budget was over before all candidates had their turn."""
-        return self.winner is None and any(row.status == "unreached" for row in self.rows)
+        """Whether the budget was over before all candidates had their turn; a winner is then the best so far."""
+        return any(row.status == "unreached" for row in self.rows)
 
     def as_object(self) -> dict[str, Any]:
         """For programs."""
@@ -123,7 +123,7 @@ def _words(entry: Entry) -> str:
 
 
 def _won(choice: Choice) -> str:
-    return "the fastest within the limits" if len(choice.equal) < 2 else f"the simplest of {len(choice.equal)} that tie"
+    return "the fastest within the limits of those that were raced" if len(choice.equal) < 2 else f"the simplest of {len(choice.equal)} that tie"
 
 
 def _compared(search: Search, entry: Entry, choice: Choice) -> str:

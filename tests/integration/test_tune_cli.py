@@ -121,6 +121,22 @@ def test_what_a_budget_leaves_out_is_said(home, fake, tmp_path, capsys):
     assert said["unfinished"]
 
 
+def test_a_winner_beside_candidates_that_had_no_turn_is_the_best_so_far(home, fake, tmp_path, capsys, monkeypatch):
+    real, out = search.Search.choose, tmp_path / "best.yaml"
+
+    def choose(self):
+        self.scoring.unreached.append("fake checkpoint int8-static")
+        return real(self)
+
+    monkeypatch.setattr(search.Search, "choose", choose)
+    assert run(command(home, out)) == 124
+    said = capsys.readouterr()
+    assert "best so far: fake" in said.out
+    assert "the budget was over before all candidates were raced" in said.out
+    assert f"{out} is that of the best so far" in said.err
+    assert read_profile(str(out)).runtime.backend == "fake"
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
