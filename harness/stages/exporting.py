@@ -57,7 +57,7 @@ def export(
     settings = exporter.settings(precision, given) | settings
     context = _export_context(checkpoint, source, to, precision, settings, data=data, root=root, **judging)
     # Reads the tiles: once, and only where there is an export to compare with.
-    wanted = functools.cache(lambda: {**settings, **_calibration(context, source, settings)})
+    wanted = functools.cache(lambda: {**settings, **_tiles_behind(context, source, precision, settings)})
     if not force and (folder / ARTIFACT_FILE).is_file():
         known = read_artifact(folder)
         if _is_same_export(known, source, exporter.format, precision, wanted(), context):
@@ -110,13 +110,19 @@ def _export_context(
     )
 
 
-def _calibration(context: Context | None, source: Checkpoint, settings: Mapping[str, Any]) -> dict[str, str]:
-    """The hash of the tiles that a calibration would use now, where it uses any."""
+def _tiles_behind(context: Context | None, source: Checkpoint, precision: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of the tiles that the bytes of an export would come from now: those to calibrate with, and those that show what must stay in fp32."""
     from harness.support.export_data import read_tiles
+    from harness.support.export_settings import NO_LIMIT
 
-    if context is None or "calibration_tiles" not in settings:
+    if context is None:
         return {}
-    return {"calibration_sha256": read_tiles(context, source, "train", settings["calibration_tiles"]).sha256}
+    found = {}
+    if "calibration_tiles" in settings:
+        found["calibration_sha256"] = read_tiles(context, source, "train", settings["calibration_tiles"]).sha256
+    if "max_miou_drop" in settings and (precision == "fp16" or settings["max_miou_drop"] < NO_LIMIT):
+        found["val_sha256"] = read_tiles(context, source, "val", context.val_tiles).sha256
+    return found
 
 
 def _is_same_export(known: Artifact, source: Checkpoint, form: str, precision: str, settings: Mapping[str, Any], context: Context | None) -> bool:

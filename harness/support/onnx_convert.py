@@ -53,7 +53,7 @@ def converted(given: Conversion, target: Path, precision: str, settings: Mapping
     with tempfile.TemporaryDirectory(prefix=marked("harness-")) as folder:
         make, names, facts = _maker(given, precision, settings, Path(folder) / "ranges.json")
         kept, trade = _kept(given, make, names, settings["max_miou_drop"])
-        return {**make(target, kept), **facts, **trade}
+        return {**make(target, kept), **facts, **trade, "val_sha256": given.reference.tiles.sha256}
 
 
 def _maker(given: Conversion, precision: str, settings: Mapping[str, Any], ranges: Path) -> tuple[_Make, list[str], dict[str, Any]]:

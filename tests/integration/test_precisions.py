@@ -237,3 +237,15 @@ def test_openvino_refuses_a_precision_that_the_processor_lacks(home):
         return
     with pytest.raises(UnavailableError, match="unsupported: OpenVINO on this processor"):
         made(home, "cnn", "bf16", to="openvino")
+
+
+@pytest.mark.parametrize(("precision", "options"), [("fp16", {}), ("int8-static", {"max_miou_drop": 0.5, "calibration_tiles": 2})])
+def test_what_was_chosen_by_looking_at_other_val_tiles_is_another_export(home, tmp_path, precision, options):
+    looked = [made(home, "cnn", precision, out=tmp_path / "artifact", options=options, val_tiles=tiles)[1:] for tiles in (2, 4, 4)]
+    assert [is_new for _, is_new in looked] == [True, True, False]
+    assert looked[1][0].parity["tiles"] == 4
+
+
+def test_what_does_not_depend_on_val_tiles_is_kept_whatever_it_is_judged_by(home, tmp_path):
+    looked = [made(home, "cnn", "int8-static", out=tmp_path / "artifact", options={"calibration_tiles": 2}, val_tiles=tiles)[2] for tiles in (2, 4)]
+    assert looked == [True, False]
