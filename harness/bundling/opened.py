@@ -19,7 +19,7 @@ from harness.support.bundled import BUNDLED_FILE, Bundled, require_arrays
 from harness.support.onnx_wire import external_locations
 
 ARTIFACTS, DATA = "artifacts", BUNDLED_DATA
-#: Formats that run without PyTorch.
+#: Formats that say what they are without PyTorch. TensorRT's runtime takes its buffers from it, on the machine that has the GPU.
 FORMATS = ("onnx", "openvino", "tensorrt")
 
 

@@ -45,12 +45,12 @@ def seconds_on(stream: torch.cuda.Stream, launch: Callable[[], None]) -> float:
 
 
 class TorchSession:
-    """A network in eval mode on one device; with TF32 only where `prepare_torch` allowed it."""
+    """A network in eval mode, or an exported program's module, on one device; with TF32 only where `prepare_torch` allowed it."""
 
     def __init__(self, network: torch.nn.Module, device: str) -> None:
         self._network, self._device = network, device
         self._inputs: list[torch.Tensor] = []
-        self._output: torch.Tensor | None = None
+        self._found: Any = None
 
     def bind(self, inputs: Sequence[np.ndarray]) -> None:
         import torch
@@ -62,7 +62,7 @@ class TorchSession:
         import torch
 
         with torch.inference_mode():
-            self._output = self._network(*self._inputs)
+            self._found = self._network(*self._inputs)
 
     def sync(self) -> None:
         if self._device == "cuda":
@@ -88,8 +88,11 @@ class TorchSession:
         return torch.cuda.max_memory_allocated(), facts
 
     def outputs(self) -> list[np.ndarray]:
-        assert self._output is not None, "outputs() before run()"
-        return [self._output.float().cpu().numpy()]
+        import torch
+
+        assert self._found is not None, "outputs() before run()"
+        values = self._found.values() if isinstance(self._found, dict) else self._found if isinstance(self._found, (tuple, list)) else (self._found,)
+        return [value.float().cpu().numpy() for value in values if isinstance(value, torch.Tensor)]
 
     def facts(self) -> Mapping[str, Any]:
         import torch

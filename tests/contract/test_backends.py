@@ -239,3 +239,24 @@ def test_a_damaged_engine_is_not_a_crash(tmp_path):
     artifact = read_subject(small_checkpoint(tmp_path / "checkpoint"))
     with pytest.raises(MeasurementError, match="not loaded"), backend.open(tmp_path, artifact, device="cuda", threads=1, options={}):
         pass
+
+
+@pytest.mark.parametrize("name", ["torch_eager", "torch_export"])
+def test_what_runs_in_pytorch_can_be_timed_on_the_device(name, folders):
+    with opened(name, folders) as session:
+        assert hasattr(session, "device_seconds")
+        assert session.facts()["tf32"] is False
+
+
+@pytest.mark.parametrize("found", [("a", "b", 3), {"x": "a", "y": "b"}], ids=["tuple", "dict"])
+def test_a_program_with_several_outputs_gives_its_tensors_in_order(found):
+    import torch
+
+    from harness.support.torch_session import TorchSession
+
+    tensors = {"a": torch.zeros(1), "b": torch.ones(2, dtype=torch.bfloat16)}
+    values = {key: tensors[name] for key, name in found.items()} if isinstance(found, dict) else tuple(tensors.get(name, name) for name in found)
+    session = TorchSession(lambda *_: values, "cpu")
+    session.bind([])
+    session.run()
+    assert [(output.tolist(), output.dtype) for output in session.outputs()] == [([0.0], np.float32), ([1.0, 1.0], np.float32)]
