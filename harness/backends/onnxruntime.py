@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ OPTIONS: Mapping[str, Any] = {
     "tf32": False,
     "engine_cache": "",
 }
+X86 = ("x86_64", "amd64")
 _LEVELS = {"all": "ORT_ENABLE_ALL", "extended": "ORT_ENABLE_EXTENDED", "basic": "ORT_ENABLE_BASIC", "disable": "ORT_DISABLE_ALL"}
 
 
@@ -107,6 +109,8 @@ class OnnxRuntime:
         return {name: missing(name) for name in NAMES}
 
     def lacks(self, precision: str, device: str = "cpu") -> str | None:
+        if precision == "fp16" and device == "cpu" and platform.machine().lower() in X86:
+            return self.unavailable(device) or "ONNX Runtime has no fp16 kernels for x86 processors: it would compute an fp16 graph in fp32"
         reasons = [lacking(provider, precision) for provider in NAMES if device_of(provider) == device]
         return self.unavailable(device) or (reasons[0] if all(reasons) else None)
 

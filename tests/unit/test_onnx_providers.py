@@ -194,3 +194,27 @@ def test_a_graph_that_is_newer_than_the_runtime_is_one_line_with_the_file_the_ve
     assert onnxruntime.__version__ in caught.value.message
     assert len(caught.value.message) < 120 + len(str(tmp_path))
     assert "--opset 20" in caught.value.hint
+
+
+def test_what_onnx_runtime_casts_on_x86_is_what_is_left_out(tmp_path):
+    """The reason itself: after optimization no convolution has half weights."""
+    import platform
+
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("not an x86 processor")
+    model, _ = overflowing_graph()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
+    half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight).astype("float16"), "weight")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["image", "weight"], ["logits"])],
+        "half",
+        *([onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT16, ["batch", 1, 4, 4])] for name in ("image", "logits")),
+        [half],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), tmp_path / "half.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(tmp_path / "half.onnx", options, providers=[NAMES["cpu"]])
+    optimized = onnx.load(tmp_path / "optimized.onnx")
+    assert {tensor.data_type for tensor in optimized.graph.initializer} == {onnx.TensorProto.FLOAT}
+    assert "in fp32" in BACKENDS.load("onnxruntime").lacks("fp16", "cpu")
