@@ -56,7 +56,7 @@ class OnnxExporter:
     source = "checkpoint"
     format = "onnx"
     precisions = tuple(SETTINGS)
-    unsupported: Mapping[str, str] = {"bf16": "ONNX Runtime has no bfloat16 convolution on a CPU; use fp16, or `--to openvino --precision bf16`"}
+    unsupported: Mapping[str, str] = {"bf16": "ONNX Runtime has no bfloat16 convolution on a CPU; use `--to torch_export --precision bf16`"}
     sources: Mapping[str, str] = {}
 
     def unavailable(self) -> str | None:

@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
             json,
             [f"{folder}  ({facts})", *_trade(artifact.options)],
         )
-        next_command("harness profile", checkpoint, root=root)
+        next_command("harness profile", folder if out else checkpoint, root=root)
 
 
 def _judgment(parity: Mapping[str, float]) -> str:

@@ -128,7 +128,8 @@ def test_the_command_line_tells_the_trade_of_a_limit_on_miou(home, tmp_path, cap
     out = tmp_path / "mixed"
     command = ["export", str(home / "cnn"), "--precision", "int8-static", "--max-miou-drop", "0.2", "--calibration-tiles", "4"]
     assert run([*command, "--root", str(home / "data"), "--out", str(out)]) == 0
-    said = capsys.readouterr().out
+    said, heard = capsys.readouterr()
+    assert f"next: harness profile {out}" in heard
     artifact = read_artifact(out)
     assert artifact.parity["miou_drop"] <= 0.2
     trade = artifact.options["mixed_precision"]
