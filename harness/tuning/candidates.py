@@ -16,10 +16,13 @@ from harness.core.registry import BACKENDS, EXPORTERS
 from harness.profiling.plan import CellPlan, makers_of
 from harness.stages import artifact_folder
 
-#: What is tried beside a runtime's defaults, one at a time. An option that a runtime doesn't have is not tried.
-VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
-    "onnxruntime": ({"graph_optimization": "extended"}, {"graph_optimization": "basic"}, {"arena": False}),
-    "openvino": ({"hyper_threading": False}, {"cpu_pinning": False}),
+#: What is tried beside a runtime's defaults on a device, one at a time. What this machine lacks fails and is a row.
+VARIANTS: Mapping[tuple[str, str], tuple[Mapping[str, Any], ...]] = {
+    ("onnxruntime", "cpu"): ({"graph_optimization": "extended"}, {"graph_optimization": "basic"}, {"arena": False}),
+    ("onnxruntime", "cuda"): ({"cuda_graph": True}, {"provider": "tensorrt"}),
+    ("openvino", "cpu"): ({"hyper_threading": False}, {"cpu_pinning": False}),
+    ("tensorrt", "cuda"): ({"cuda_graph": True},),
+    ("torch_compile", "cuda"): ({"mode": "reduce-overhead"},),
 }
 #: Exports beside an exporter's defaults, by format and precision: what is added to the folder's name, and the options.
 EXPORT_VARIANTS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {("onnx", "int8-static"): {"uint8": {"activations": "uint8"}}}
@@ -182,7 +185,7 @@ def ways_of(plan: CellPlan, threads: Sequence[int], batches: Sequence[int]) -> l
     return [Candidate(plan, count, batch) for count in sorted(threads, reverse=True) for batch in batches]
 
 
-def variants_of(candidate: Candidate) -> list[Candidate]:
+def variants_of(candidate: Candidate, device: str) -> list[Candidate]:
     """The same candidate with other runtime options, one changed at a time."""
-    tried = VARIANTS.get(candidate.plan.backend, ())
+    tried = VARIANTS.get((candidate.plan.backend, device), ())
     return [Candidate(candidate.plan, candidate.threads, candidate.batch, options) for options in tried] if not candidate.options else []

@@ -84,7 +84,7 @@ class Search:
             self._start.failed = NOT_ASKED
         self._heats("first", pending)
         near = [entry for entry in self.entries if self._is_near(entry)]
-        added = [self._enter(other, entry.assessed) for entry in near for other in variants_of(entry.candidate)]
+        added = [self._enter(other, entry.assessed) for entry in near for other in variants_of(entry.candidate, self.setting.device)]
         self.total += len(added)
         self._heats("options", added)
         for number in range(LAST_RACES):

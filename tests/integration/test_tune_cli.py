@@ -45,7 +45,7 @@ def command(home: Path, out: Path, *more: str) -> list[str]:
 
 
 def test_the_winner_is_a_profile_that_profile_takes_and_what_crashes_is_a_row(home, fake, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(candidates, "VARIANTS", {"fake": ({"fail": "SIGKILL"}, {"fail": "error"})})
+    monkeypatch.setattr(candidates, "VARIANTS", {("fake", "cpu"): ({"fail": "SIGKILL"}, {"fail": "error"})})
     out = tmp_path / "best.yaml"
     assert run(command(home, out, "--max-memory", "1GB", "--json")) == 0
     found = json.loads(capsys.readouterr().out)

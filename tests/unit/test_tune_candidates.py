@@ -52,7 +52,7 @@ def cells(home: Path, *runtimes: str) -> dict[str, str]:
 
 def test_all_that_onnx_can_be_made_in_is_wanted_and_int8_in_both_kinds(home):
     found = cells(home, "onnxruntime")
-    assert {"onnxruntime onnx fp32", "onnxruntime onnx fp16", "onnxruntime onnx int8-dynamic", "onnxruntime onnx int8-static"} <= found.keys()
+    assert {"onnxruntime onnx fp32", "onnxruntime onnx int8-dynamic", "onnxruntime onnx int8-static"} <= found.keys()
     assert "onnxruntime onnx int8-static uint8" in found
     assert set(found.values()) == {"onnx"}
     assert not any("bf16" in label for label in found)
@@ -64,14 +64,22 @@ def test_what_exists_comes_first_and_is_never_made_again(home):
     found = cells(home, "onnxruntime")
     assert list(found.items())[:2] == [("onnxruntime onnx int8-static", ""), ("onnxruntime onnx fp32", "")]
     assert not any("uint8" in label for label in found)
-    assert found["onnxruntime onnx fp16"] == "onnx"
+    assert found["onnxruntime onnx int8-dynamic"] == "onnx"
 
 
 def test_an_export_of_other_weights_and_a_broken_one_are_made_again(home):
     exported(home, "onnx-fp32", "fp32", of="other weights")
-    (exported(home, "onnx-fp16", "fp16") / "model.onnx").write_bytes(b"cut")
+    (exported(home, "onnx-int8-dynamic", "int8-dynamic") / "model.onnx").write_bytes(b"cut")
     found = cells(home, "onnxruntime")
-    assert (found["onnxruntime onnx fp32"], found["onnxruntime onnx fp16"]) == ("onnx", "onnx")
+    assert (found["onnxruntime onnx fp32"], found["onnxruntime onnx int8-dynamic"]) == ("onnx", "onnx")
+
+
+@pytest.mark.parametrize(("machine", "is_wanted"), [("x86_64", False), ("AMD64", False), ("aarch64", True)])
+def test_fp16_is_left_out_where_the_runtime_would_cast_it_to_fp32(machine, is_wanted, home, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    wanted, left_out = wanted_of(home, ["onnxruntime"], "cpu")
+    assert any(cell.precision == "fp16" for cell in wanted) == is_wanted
+    assert any("fp16: unsupported: ONNX Runtime has no fp16 kernels" in words for words in left_out) != is_wanted
 
 
 def test_an_artifact_folder_restricts_the_search_to_it(home):
@@ -103,10 +111,11 @@ def test_candidates_of_a_cell_and_their_options(home):
     ways = ways_of(CellPlan(wanted[0].folder, read_artifact(wanted[0].folder), "onnxruntime"), (1, 2), (1, 4))
     assert [(one.threads, one.batch) for one in ways] == [(2, 1), (2, 4), (1, 1), (1, 4)]
     assert len({one.key for one in ways}) == 4
-    others = variants_of(ways[0])
+    others = variants_of(ways[0], "cpu")
     assert {"arena": False} in [dict(one.options) for one in others]
     assert all(len(one.options) == 1 and (one.threads, one.batch) == (2, 1) for one in others)
-    assert variants_of(others[0]) == []
+    assert variants_of(others[0], "cpu") == []
+    assert [dict(one.options) for one in variants_of(ways[0], "cuda")] == [{"cuda_graph": True}, {"provider": "tensorrt"}]
     assert others[0].label.endswith("2 threads, batch 1, graph_optimization extended")
 
 
