@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+Fact = TypeVar("Fact")
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 
 
@@ -30,6 +32,16 @@ def visible_gpu(nvml: Any) -> Any | str:
 
 def gpu() -> tuple[str, str] | str:
     """Its name and compute capability, or why they are not known."""
+    return _asked(lambda nvml, handle: (str(nvml.nvmlDeviceGetName(handle)), "{}.{}".format(*nvml.nvmlDeviceGetCudaComputeCapability(handle))))
+
+
+def gpu_memory() -> int | str:
+    """Bytes of memory that it has, or why they are not known."""
+    return _asked(lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).total))
+
+
+def _asked(question: Callable[[Any, Any], Fact]) -> Fact | str:
+    """What NVML says of the GPU, or why it says nothing."""
     try:
         import pynvml
     except ModuleNotFoundError:
@@ -37,9 +49,6 @@ def gpu() -> tuple[str, str] | str:
     try:
         pynvml.nvmlInit()
         handle = visible_gpu(pynvml)
-        if isinstance(handle, str):
-            return handle
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-        return str(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}"
+        return handle if isinstance(handle, str) else question(pynvml, handle)
     except pynvml.NVMLError as error:
         return f"no NVIDIA GPU is visible ({error}); check with nvidia-smi"

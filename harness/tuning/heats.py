@@ -11,13 +11,14 @@ import psutil
 from harness.core.errors import HarnessError, MeasurementError
 from harness.core.specs import Value
 from harness.support.clock import wall_clock
+from harness.support.gpu import gpu_memory
 from harness.tuning.assessing import Setting
 from harness.tuning.candidates import Candidate
 from harness.tuning.choice import Entry, Limits, misses_of
 from harness.tuning.race import race
 from harness.tuning.workers import Worker
 
-#: Arms of a heat, start and leader counted; they may take this share of the machine's memory.
+#: Arms of a heat, start and leader counted; they may take this share of the device's memory.
 MOST_ARMS, MEMORY_SHARE = 6, 0.6
 #: A heat ends at the first look after this, or after what is left of the budget.
 HEAT_SECONDS = 180.0
@@ -32,9 +33,17 @@ class Heat(Value):
     memory: dict[str, float] = {}
 
 
-def groups(entries: Sequence[Entry], beside: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Cut into groups that fit beside the start and the leader; one candidate at least."""
-    room = MEMORY_SHARE * psutil.virtual_memory().total - sum(map(_expected, beside))
+def memory_of(device: str) -> float:
+    """Bytes that the machine has, or its GPU: none where that is not known, so that candidates race one at a time."""
+    if device == "cpu":
+        return float(psutil.virtual_memory().total)
+    found = gpu_memory()
+    return 0.0 if isinstance(found, str) else float(found)
+
+
+def groups(entries: Sequence[Entry], beside: Sequence[Entry], memory: float) -> Iterator[list[Entry]]:
+    """Cut into groups that fit beside the start and the leader into a share of `memory`; one candidate at least."""
+    room = MEMORY_SHARE * memory - sum(map(_expected, beside))
     group: list[Entry] = []
     for entry in entries:
         is_full = len(group) + len(beside) >= MOST_ARMS or sum(map(_expected, group)) + _expected(entry) > room

@@ -16,7 +16,7 @@ from harness.support.clock import wall_clock
 from harness.tuning.assessing import Assessed, Setting
 from harness.tuning.candidates import Candidate, Wanted, cell_label, variants_of
 from harness.tuning.choice import CLOSE, Entry, Limits, against, leader_of, misses_of, simplest, tied, unmeasured
-from harness.tuning.heats import HEAT_SECONDS, Heat, groups, run_heat
+from harness.tuning.heats import HEAT_SECONDS, Heat, groups, memory_of, run_heat
 from harness.tuning.journal import Journal
 from harness.tuning.race import Round, is_slower, ratio
 from harness.tuning.scoring import CELL_SECONDS, Scoring
@@ -136,7 +136,7 @@ class Search:
         while left:
             leader = leader_of(self.entries, self.rounds, self.start.key)
             beside = [self._start, *([leader] if leader and leader is not self._start else [])]
-            group = next(groups([entry for entry in left if entry is not leader], beside), [])
+            group = next(groups([entry for entry in left if entry is not leader], beside, memory_of(self.setting.device)), [])
             left = [entry for entry in left if entry not in group and entry is not leader]
             if not group:
                 break

@@ -17,6 +17,7 @@ def nvml(*names: str) -> SimpleNamespace:
         nvmlDeviceGetUUID=lambda index: f"GPU-{'abc'[index] * 10}",
         nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
         nvmlDeviceGetCudaComputeCapability=lambda index: (7 + index, 0),
+        nvmlDeviceGetMemoryInfo=lambda index: SimpleNamespace(total=(index + 1) * 10**9),
         nvmlInit=lambda: None,
         NVMLError=OSError,
     )
@@ -69,3 +70,16 @@ def test_why_a_gpu_can_not_be_used_is_told(monkeypatch):
     assert "CUDA_VISIBLE_DEVICES begins with '-1'" in str(tensorrt_build.no_gpu())
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert "pip install 'eo-harness[gpu]'" in str(tensorrt_build.no_gpu())
+
+
+def test_candidates_that_race_together_fit_into_the_memory_of_the_gpu(monkeypatch):
+    from harness.tuning.heats import groups, memory_of
+
+    monkeypatch.setitem(sys.modules, "pynvml", nvml("T4", "H200"))
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert memory_of("cuda") == 2e9
+    entries = [SimpleNamespace(assessed=SimpleNamespace(memory=3e8), candidate=SimpleNamespace(batch=1)) for _ in range(5)]
+    assert [len(group) for group in groups(entries[1:], entries[:1], memory_of("cuda"))] == [3, 1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert [len(group) for group in groups(entries[1:], entries[:1], memory_of("cuda"))] == [1, 1, 1, 1]
