@@ -14,14 +14,22 @@ from harness.core.measurement import CONFIDENCE, Measurement, Missing
 EXACT = frozenset({"forward_flops", "encoder_flops", "graph_flops", "parameters", "artifact_size"})
 
 
+#: Memory is one figure per process, which another process repeats within this share; `harness check` allows as much.
+REPEATS = dict.fromkeys(("import_memory", "load_memory", "weight_memory", "peak_host_memory", "activation_memory", "peak_device_memory"), 0.05)
+
+
 class Figure(NamedTuple):
-    """A value in its base unit. `low` and `high` None: its uncertainty is unknown. Counted values have low = high = value."""
+    """A value in its base unit. `low` and `high` None: it has no interval. Counted values have low = high = value.
+
+    `repeats`: values without an interval that lie further apart than this share of their mean are told apart all the same; None: never.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
     confidence: float | None = None
     method: str = ""
+    repeats: float | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -35,7 +43,7 @@ class Figure(NamedTuple):
     def reach(self) -> tuple[float, float]:
         """The interval, stretched to hold the value; infinite where the uncertainty is unknown, so that it separates from nothing."""
         if self.low is None or self.high is None:
-            return -math.inf, math.inf
+            return (-math.inf, math.inf) if self.repeats is None else (self.value * (1 - self.repeats / 2), self.value * (1 + self.repeats / 2))
         return min(self.low, self.value), max(self.high, self.value)
 
 
@@ -61,10 +69,10 @@ def figure_from_outcome(outcome: Measurement | Missing) -> Entry:
         return Absent(outcome.why, outcome.reason)
     if outcome.bounds is None and (len(outcome.samples) == 1 or (outcome.quantity in EXACT and len(set(outcome.samples)) == 1)):
         value = outcome.samples[0]
-        return exact(value) if outcome.quantity in EXACT else Figure(value)
+        return exact(value) if outcome.quantity in EXACT else Figure(value, repeats=REPEATS.get(outcome.quantity))
     interval = outcome.interval()
     if interval is None:
-        return Figure(outcome.value)
+        return Figure(outcome.value, repeats=REPEATS.get(outcome.quantity))
     return Figure(outcome.value, interval.low, interval.high, interval.confidence, interval.method)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from harness.results.area import AREA_KEYS
 from harness.results.baselines import said
 from harness.results.columns import BY_KEY, COLUMNS, Column
-from harness.results.figure import Absent, Figure
+from harness.results.figure import REPEATS, Absent, Figure
 from harness.results.row import Row, telling_keys, text_of
 from harness.results.store import collector_paused
 from harness.results.table import Group, Table
@@ -165,7 +165,9 @@ def _notes(group: Group) -> tuple[str, ...]:
     ranked = any(row.rank is not None for row in group.rows) and _has_column(group, "rank")
     rank = f"#: rank by {BY_KEY[group.sort].title or group.sort}; rows whose intervals overlap, directly or in a chain, share a rank (=)."
     axes = ", ".join(BY_KEY[axis].title or axis for axis in group.axes)
-    front = f"On front ({axes}): no row is as good or better in all of these and better beyond its interval in one." if _has_column(group, "front") else ""
+    memory = " (memory: by 5 %)" if any(axis in REPEATS for axis in group.axes) else ""
+    rule = f"no row is as good or better in all of these and better beyond its interval{memory} in one"
+    front = f"On front ({axes}): {rule}." if _has_column(group, "front") else ""
     older = f"{group.older} older records of these rows are not shown." if group.older else ""
     intervals = "[low, high]: 95 % intervals. Those of latency and speed-up cover the spread within a run, not between runs."
     unfit = f"{group.unfit} rows do not fit the filters and are not shown; ranks and front are of the rows shown." if group.unfit else ""

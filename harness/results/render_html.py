@@ -136,10 +136,12 @@ def _row(row: Row, columns: Iterable[Column]) -> dict[str, Any]:
 
 
 def _figure(entry: Entry) -> list[float | None] | str:
-    """[value] of an exact figure, [value, low, high] with null ends where they are unknown, or why it is absent."""
+    """[value] of an exact figure, [value, low, high] with null ends where they are unknown, then how well it repeats; or why it is absent."""
     if isinstance(entry, Absent):
         return one_line(f"{entry.why}: {entry.reason}")
-    return [entry.value] if entry.is_exact else [_short(entry.value), _short(entry.low), _short(entry.high)]
+    if entry.is_exact:
+        return [entry.value]
+    return [_short(entry.value), _short(entry.low), _short(entry.high), *([] if entry.repeats is None else [entry.repeats])]
 
 
 def _short(value: float | None) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import random
 import re
 import shutil
@@ -181,15 +180,15 @@ def test_the_page_finds_the_same_front_as_the_table() -> None:
 
 def entry(chosen: random.Random) -> list[float | None]:
     value = float(chosen.randint(1, 9))
-    kind = chosen.choice(("exact", "unknown", "bounded", "bounded"))
-    bounds = {"exact": (value, value), "unknown": (None, None), "bounded": (value - chosen.randint(0, 3), value + chosen.randint(0, 3))}[kind]
-    return [value, *bounds]
+    kind = chosen.choice(("exact", "unknown", "repeats", "bounded", "bounded"))
+    bounded = (value - chosen.randint(0, 3), value + chosen.randint(0, 3))
+    return [value, *{"exact": (value, value), "unknown": (None, None), "repeats": (None, None, 0.5), "bounded": bounded}[kind]]
 
 
 def coordinate(item: list[float | None]) -> Coordinate:
-    value, low, high = item
+    value, low, high, *repeats = item
     assert value is not None
-    return Coordinate(value, -math.inf if low is None else low, math.inf if high is None else high)
+    return Coordinate(value, *Figure(value, low, high, repeats=repeats[0] if repeats else None).reach)
 
 
 @pytest.mark.parametrize("key", ["latency", "miou", "argmax_agreement", "miou_drop", "parameters", "artifact_size"])

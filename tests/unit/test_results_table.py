@@ -78,7 +78,7 @@ def test_a_tail_without_an_interval_says_what_it_needs() -> None:
 
 
 def test_one_sample_of_memory_has_no_interval_but_counts_are_exact() -> None:
-    assert figure_from_outcome(single("peak_host_memory", 5e8)) == Figure(5e8)
+    assert figure_from_outcome(single("peak_host_memory", 5e8)) == Figure(5e8, repeats=0.05)
     assert figure(figure_from_outcome(single("parameters", 31e6))).is_exact
 
 
@@ -202,6 +202,13 @@ def test_the_front_needs_both_quantities() -> None:
         record("half+x", measured=[miou(0.99)]),
     ]
     assert {row.record.cell.model: text_of(row, "front") for row in group_of(*rows).rows} == {"good+x": "yes", "fast+x": "yes", "bad+x": "no", "half+x": "-"}
+
+
+def test_memory_that_repeats_within_five_percent_is_told_apart_beyond() -> None:
+    sizes = {"a+x": 1.0e9, "b+x": 1.04e9, "c+x": 1.06e9}
+    rows = [record(model, measured=[miou(0.9), single("peak_host_memory", size)]) for model, size in sizes.items()]
+    (group,) = table_from_records(Records(tuple(rows)), axes=("miou", "peak_host_memory")).groups
+    assert {row.record.cell.model: text_of(row, "front") for row in group.rows} == {"a+x": "yes", "b+x": "yes", "c+x": "no"}
 
 
 def test_baselines_come_from_the_accuracy_and_flag_what_they_beat() -> None:

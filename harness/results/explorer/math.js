@@ -1,12 +1,13 @@
 "use strict";
 // Pure functions of the explorer: the front, numbers and ticks. They follow harness/results/pareto.py and units.py.
 
-/** An interval on an axis where lower is better; an unknown uncertainty is infinite. `entry` is [value, low, high]. */
+/** An interval on an axis where lower is better; an unknown uncertainty is infinite. `entry` is [value, low, high, repeats]. */
 function lowerIsBetter(entry, better) {
   const [value] = entry;
   const known = entry.length > 1 && entry[1] !== null && entry[2] !== null;
-  const low = known ? Math.min(entry[1], value) : -Infinity;
-  const high = known ? Math.max(entry[2], value) : Infinity;
+  const slack = entry.length > 3 ? (value * entry[3]) / 2 : Infinity;
+  const low = known ? Math.min(entry[1], value) : value - slack;
+  const high = known ? Math.max(entry[2], value) : value + slack;
   return better === "lower" ? { value, low, high } : { value: -value, low: -high, high: -low };
 }
 
