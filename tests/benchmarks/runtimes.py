@@ -8,7 +8,7 @@ For each checkpoint, within its share of the budget:
 3. The duel: tune's winner and the best of the sweep that loses little enough, in turns in two heats of fresh processes.
 
 Everything finished is in OUT's journals: killed or out of budget, the same command goes on. What can't be made or run here is listed
-with its reason. Accuracy is that of the val tiles, so the weights must be trained.
+with its reason. Accuracy is that of the val tiles, so the weights must be trained. What OUT holds of other checkpoints stays there.
 """
 
 from __future__ import annotations
@@ -253,13 +253,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     chosen = parser.parse_args()
     threads = tuple(sorted({int(word) for word in chosen.threads.split(",")}))
-    found, begin = [], wall_clock()
+    before = json.loads(chosen.out.read_text())["models"] if chosen.out.is_file() else []
+    found, begin = {one["checkpoint"]: one for one in before}, wall_clock()
     for place, checkpoint in enumerate(chosen.checkpoints):
         seconds = max(chosen.budget - (wall_clock() - begin), 0) / (len(chosen.checkpoints) - place)
         say(f"{checkpoint}: {seconds:.0f} s")
         one = measure(checkpoint, out=chosen.out, root=chosen.root, rounds=chosen.rounds, threads=threads, tiles=chosen.tiles, seconds=seconds)
-        found.append(one)
-        answer = {"created": utc_now(), "environment": environment(threads[-1]).model_dump(mode="json"), "models": found}
+        found[one["checkpoint"]] = one | {"created": utc_now()}
+        answer = {"created": utc_now(), "environment": environment(threads[-1]).model_dump(mode="json"), "models": list(found.values())}
         write_atomic(chosen.out, json.dumps(answer, indent=1, default=str) + "\n")
         say(json.dumps(one["duel"], indent=1))
 
