@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from harness.core.record import Advice
 from harness.support.cgroup import ROOT, periods
-from harness.support.gpu import visible_gpu
+from harness.support.gpu import asked
 
 #: Percent from which on it is said: of the machine's processor time, of the same, of the scheduler's periods.
 BUSY, STOLEN, THROTTLED = 25.0, 1.0, 1.0
@@ -87,13 +87,5 @@ def _ticks(path: Path) -> tuple[int, int, int] | None:
 
 def _gpu_processes() -> int | None:
     """Other processes that compute on the GPU now; in a container those of others may be hidden. None without a GPU."""
-    try:
-        import pynvml
-    except ModuleNotFoundError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        gpu = visible_gpu(pynvml)
-        return None if isinstance(gpu, str) else sum(process.pid != os.getpid() for process in pynvml.nvmlDeviceGetComputeRunningProcesses(gpu))
-    except pynvml.NVMLError:
-        return None
+    found = asked(lambda nvml, gpu: sum(process.pid != os.getpid() for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)))
+    return None if isinstance(found, str) else found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from harness.support.gpu import visible_gpu
+from harness.support.gpu import asked
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -57,16 +57,10 @@ def _is_package(folder: Path) -> bool:
 
 def gpu_counter() -> Counter | str:
     """NVML's total energy of the GPU that CUDA takes (Volta and later), or why it can't be read."""
-    try:
-        import pynvml
-    except ModuleNotFoundError:
-        return "needs the package pynvml: pip install 'eo-harness[gpu]'"
-    try:
-        pynvml.nvmlInit()
-        handle = visible_gpu(pynvml)
-        if isinstance(handle, str):
-            return handle
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except pynvml.NVMLError as error:
-        return f"NVML has no energy counter here: {error}"
-    return Counter("NVML total energy of the GPU", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)
+    return asked(_counter, "", "NVML has no energy counter here: {}")
+
+
+def _counter(nvml: Any, gpu: Any) -> Counter:
+    """Raises NVMLError on a GPU without one."""
+    nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
+    return Counter("NVML total energy of the GPU", lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3)

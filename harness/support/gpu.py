@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 Fact = TypeVar("Fact")
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+UNSEEN = "no NVIDIA GPU is visible ({}); check with nvidia-smi"
 
 
 def visible_gpu(nvml: Any) -> Any | str:
@@ -32,23 +33,26 @@ def visible_gpu(nvml: Any) -> Any | str:
 
 def gpu() -> tuple[str, str] | str:
     """Its name and compute capability, or why they are not known."""
-    return _asked(lambda nvml, handle: (str(nvml.nvmlDeviceGetName(handle)), "{}.{}".format(*nvml.nvmlDeviceGetCudaComputeCapability(handle))))
+    return asked(lambda nvml, handle: (str(nvml.nvmlDeviceGetName(handle)), "{}.{}".format(*nvml.nvmlDeviceGetCudaComputeCapability(handle))))
 
 
 def gpu_memory() -> int | str:
     """Bytes of memory that it has, or why they are not known."""
-    return _asked(lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).total))
+    return asked(lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).total))
 
 
-def _asked(question: Callable[[Any, Any], Fact]) -> Fact | str:
-    """What NVML says of the GPU, or why it says nothing."""
+def asked(question: Callable[[Any, Any], Fact], what: str = "which GPU is here ", refused: str = UNSEEN) -> Fact | str:
+    """What NVML (its module, initialized) says of the GPU (its handle), or why it says nothing.
+
+    `what` begins the sentence on a missing package; `refused` is the one on an NVMLError, which stands for its braces.
+    """
     try:
         import pynvml
     except ModuleNotFoundError:
-        return "which GPU is here needs the package pynvml: pip install 'eo-harness[gpu]'"
+        return f"{what}needs the package pynvml: pip install 'eo-harness[gpu]'"
     try:
         pynvml.nvmlInit()
         handle = visible_gpu(pynvml)
         return handle if isinstance(handle, str) else question(pynvml, handle)
     except pynvml.NVMLError as error:
-        return f"no NVIDIA GPU is visible ({error}); check with nvidia-smi"
+        return refused.format(error)
