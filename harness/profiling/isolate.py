@@ -19,6 +19,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 #: Variable with the number of the process that started this one.
 PARENT = "HARNESS_PARENT"
 GRACE_SECONDS = 5
+#: How the reason of what took too long begins.
+TIMED_OUT = "timed out after"
 PR_SET_PDEATHSIG = 1
 
 
@@ -40,7 +42,7 @@ def run_job(job: Job, module: str = "harness.profiling.child") -> Answer:
             code = process.wait(timeout=job.profile.sampling.timeout_seconds)
             reason = "" if code == 0 else reason_of(code, job.work / "stderr.txt")
         except subprocess.TimeoutExpired:
-            reason = f"timed out after {job.profile.sampling.timeout_seconds:g} s"
+            reason = f"{TIMED_OUT} {job.profile.sampling.timeout_seconds:g} s"
         finally:
             end(process)
     answer = read_value(job.answer_file, Answer, RecordError) if job.answer_file.exists() else Answer()

@@ -30,6 +30,7 @@ class Assessed(Value):
     """What one process said of a candidate, in base units; `failed`: why it said nothing.
 
     `drop`: mIoU of the network minus the candidate's, with the paired interval over regions. `latency_bounds`: of the median call.
+    `seconds`: wall time of its process.
     """
 
     failed: str = ""
@@ -40,6 +41,7 @@ class Assessed(Value):
     memory: float | None = None
     latency: float | None = None
     latency_bounds: tuple[float, float] | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ VARIANTS: Mapping[tuple[str, str], tuple[Mapping[str, Any], ...]] = {
 }
 #: Exports beside an exporter's defaults, by format and precision: what is added to the folder's name, and the options.
 EXPORT_VARIANTS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {("onnx", "int8-static"): {"uint8": {"activations": "uint8"}}}
+#: Precisions to be made, the most promising first, so that a short budget reaches them; the others follow.
+PROMISING: Mapping[str, tuple[str, ...]] = {"cpu": ("fp32", "int8-static", "int8-dynamic", "fp16"), "cuda": ("fp16", "bf16", "fp32", "int8-static")}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def runtimes_here(named: Sequence[str] | None, device: str) -> tuple[list[str], 
 
 
 def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list[Wanted], list[str]]:
-    """All cells of a checkpoint, or those of one artifact, what exists first; and why precisions are left out.
+    """All cells of a checkpoint, or those of one artifact, what exists and promises most first; and why precisions are left out.
 
     Raises ConfigError when none is left, or when the folder holds neither.
     """
@@ -116,7 +118,13 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
                 wanted.append(cell)
     if not wanted:
         raise ConfigError(f"nothing to tune: no runtime of {', '.join(runtimes)} runs {subject}; {'; '.join(left_out)}", "harness doctor")
-    return sorted(wanted, key=lambda cell: bool(cell.exporter)), left_out
+    return sorted(wanted, key=lambda cell: _place(cell, device)), left_out
+
+
+def _place(cell: Wanted, device: str) -> tuple[bool, int]:
+    """What is there before what is to be made, and that by promise."""
+    promising = PROMISING[device]
+    return bool(cell.exporter), promising.index(cell.precision) if cell.exporter and cell.precision in promising else len(promising)
 
 
 def _made_with(artifact: Artifact) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from harness.core.errors import ExportError, HarnessError
 from harness.core.files import read_value, write_value
 from harness.core.specs import Value
-from harness.profiling.isolate import end, end_with_parent, offer_to_the_kernel, reason_of
+from harness.profiling.isolate import TIMED_OUT, end, end_with_parent, offer_to_the_kernel, reason_of
 from harness.stages import export
 
 MODULE = "harness.tuning.exporting"
@@ -39,7 +39,7 @@ def export_apart(order: Order, work: Path, *, timeout: float) -> None:
         try:
             code = process.wait(timeout=timeout)
         except subprocess.TimeoutExpired as error:
-            raise ExportError(f"the export timed out after {timeout:.0f} s", "harness export makes it without a limit; then tune again") from error
+            raise ExportError(f"the export {TIMED_OUT} {timeout:.0f} s", "harness export makes it without a limit; then tune again") from error
         finally:
             end(process)
     if code:

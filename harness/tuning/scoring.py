@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.artifact import read_artifact, read_checkpoint, read_subject
-from harness.core.errors import HarnessError
+from harness.core.errors import ExportError, HarnessError
+from harness.profiling.isolate import TIMED_OUT
 from harness.profiling.plan import CellPlan
+from harness.support.clock import wall_clock
 from harness.tuning.assessing import Assessed, Jury, Setting
 from harness.tuning.candidates import Candidate, Wanted, milder, ways_of
 from harness.tuning.choice import Limits, misses_of
@@ -17,6 +19,10 @@ from harness.tuning.exporting import Order, export_apart
 from harness.tuning.journal import Journal
 
 EXPORT_SECONDS, CELL_SECONDS = 1800.0, 900.0
+#: What a step has at least when the budget is nearly over.
+LEAST_SECONDS = 60.0
+#: A candidate that needs as many times the start's seconds for the same tiles, LEAST_SECONDS for its start apart, is not the fastest.
+TOO_SLOW = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,10 @@ class Lost:
 
 @dataclass
 class Scoring:
-    """Judges cells and keeps what it found in the journal. `is_over` says when nothing new may be begun; `data` and `root` are for exports.
+    """Judges cells and keeps what it found in the journal. `data` and `root` are for exports.
 
-    `lost`: cells that can't become candidates; `unreached`: what was not begun.
+    `is_over` says when nothing new may be begun, `left` how many seconds what has begun may still take.
+    `lost`: cells that can't become candidates; `unreached`: what was not begun, or not finished within the budget.
     """
 
     setting: Setting
@@ -41,6 +48,7 @@ class Scoring:
     start: Candidate
     journal: Journal
     is_over: Callable[[], bool]
+    left: Callable[[], float]
     data: str | None = None
     root: Path | None = None
     lost: list[Lost] = field(default_factory=list)
@@ -50,14 +58,43 @@ class Scoring:
         self._jury = Jury(self.setting, self.start)
 
     def assess(self, candidate: Candidate) -> Assessed:
-        """What a candidate does alone, from the journal where it is known."""
-        key = f"alone {candidate.key}"
-        known = self.journal.get(key)
-        if known is None:
-            found = self._jury.assess(candidate, timeout=CELL_SECONDS)
-            self.journal.add(key, found.model_dump(mode="json"))
-            return found
-        return Assessed(**known)
+        """What a candidate does alone, however long the budget is; from the journal where it is known."""
+        known = self._known(candidate)
+        return known or self._kept(candidate, self._timed(candidate, CELL_SECONDS))
+
+    def _within_budget(self, candidate: Candidate) -> Assessed | None:
+        """The same, None where the budget ended it; one that is much slower than the start fails."""
+        known = self._known(candidate)
+        if known is not None or self.is_over():
+            return known
+        start = self._known(self.start)
+        too_slow = LEAST_SECONDS + TOO_SLOW * start.seconds if start and start.seconds else CELL_SECONDS
+        most = min(CELL_SECONDS, too_slow)
+        limit = self._limited(most)
+        found = self._timed(candidate, limit)
+        if found.failed.startswith(TIMED_OUT):
+            if limit < most:
+                return None
+            if most == too_slow:
+                found = found.model_copy(update={"failed": f"{found.failed}: over {TOO_SLOW:g} times what the network on PyTorch takes"})
+        return self._kept(candidate, found)
+
+    def _timed(self, candidate: Candidate, limit: float) -> Assessed:
+        begin = wall_clock()
+        found = self._jury.assess(candidate, timeout=limit)
+        return found.model_copy(update={"seconds": wall_clock() - begin})
+
+    def _known(self, candidate: Candidate) -> Assessed | None:
+        known = self.journal.get(f"alone {candidate.key}")
+        return None if known is None else Assessed(**known)
+
+    def _kept(self, candidate: Candidate, found: Assessed) -> Assessed:
+        self.journal.add(f"alone {candidate.key}", found.model_dump(mode="json"))
+        return found
+
+    def _limited(self, most: float) -> float:
+        """Seconds that a step may take at most."""
+        return min(most, max(self.left(), LEAST_SECONDS))
 
     def passing(self, wanted: Sequence[Wanted], ways: tuple[Sequence[int], Sequence[int]], say: Callable[[str], None]) -> Iterator[tuple[Candidate, Assessed]]:
         """The candidates of the cells that lose little enough, with what is known of the cell; `ways`: numbers of threads, and batches.
@@ -72,10 +109,10 @@ class Scoring:
             if plan is None:
                 continue
             candidates = ways_of(plan, *ways)
-            if self.is_over() and self.journal.get(f"alone {candidates[0].key}") is None:
+            seen = self._within_budget(candidates[0])
+            if seen is None:
                 self.unreached.append(cell.label)
                 continue
-            seen = self.assess(candidates[0])
             misses = misses_of(self.limits, drop=seen.drop, memory=None, latency=None)
             if seen.failed or misses:
                 self.lost.append(Lost(cell.label, seen.failed or misses[0].words, seen, misses[0].ratio if misses else None))
@@ -88,11 +125,9 @@ class Scoring:
         key = f"export {cell.folder.name} {cell.label}"
         known = self.journal.get(key)
         try:
-            if known is None and cell.exporter and not self._is_made(cell):
-                if self.is_over():
-                    self.unreached.append(cell.label)
-                    return None
-                self._make(cell)
+            if known is None and cell.exporter and not self._is_made(cell) and (self.is_over() or not self._make(cell)):
+                self.unreached.append(cell.label)
+                return None
             if known is None:
                 return CellPlan(cell.folder, read_subject(cell.folder), cell.backend)
         except HarnessError as error:
@@ -101,10 +136,18 @@ class Scoring:
         self.lost.append(Lost(cell.label, f"can't be exported: {known}"))
         return None
 
-    def _make(self, cell: Wanted) -> None:
+    def _make(self, cell: Wanted) -> bool:
+        """Whether it was made before the budget ended it. Raises HarnessError where it can't be."""
         checkpoint, options = self.start.plan.folder, dict(cell.options)
         order = Order(checkpoint=checkpoint, to=cell.exporter, precision=cell.precision, out=cell.folder, options=options, data=self.data, root=self.root)
-        export_apart(order, self.setting.work / "export", timeout=EXPORT_SECONDS)
+        limit = self._limited(EXPORT_SECONDS)
+        try:
+            export_apart(order, self.setting.work / "export", timeout=limit)
+        except ExportError as error:
+            if limit < EXPORT_SECONDS and TIMED_OUT in error.message:
+                return False
+            raise
+        return True
 
     def _is_made(self, cell: Wanted) -> bool:
         """Whether an earlier export left this very artifact: two runtimes may share it."""

@@ -64,7 +64,8 @@ class Search:
 
     def __post_init__(self) -> None:
         self._begin = self.clock()
-        self.scoring = Scoring(self.setting, self.limits, self.start, self.journal, lambda: self._is_over(SCORING_SHARE), self.data, self.root)
+        is_over, left = lambda: self._is_over(SCORING_SHARE), lambda: self.seconds - self.spent()
+        self.scoring = Scoring(self.setting, self.limits, self.start, self.journal, is_over, left, self.data, self.root)
 
     def spent(self) -> float:
         """Seconds since this run began."""

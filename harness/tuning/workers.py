@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.core.errors import MeasurementError
 from harness.core.files import write_value
-from harness.profiling.isolate import end, environment_of, offer_to_the_kernel, reason_of
+from harness.profiling.isolate import TIMED_OUT, end, environment_of, offer_to_the_kernel, reason_of
 from harness.profiling.job import Job
 from harness.profiling.rounds import calls_per_visit
 from harness.support.clock import wall_clock
@@ -75,7 +75,7 @@ class Worker:
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - wall_clock()))
             if not ready:
-                raise MeasurementError(f"timed out after {self._job.profile.sampling.timeout_seconds:g} s")
+                raise MeasurementError(f"{TIMED_OUT} {self._job.profile.sampling.timeout_seconds:g} s")
             more = self._process.stdout.read1(65536)  # type: ignore[attr-defined]
             if not more:
                 raise MeasurementError(self._why_ended())

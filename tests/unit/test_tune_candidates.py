@@ -67,6 +67,11 @@ def test_what_exists_comes_first_and_is_never_made_again(home):
     assert found["onnxruntime onnx int8-dynamic"] == "onnx"
 
 
+def test_a_short_budget_reaches_what_promises_most(home):
+    made = [label.removeprefix("onnxruntime onnx ") for label in cells(home, "onnxruntime")]
+    assert made[:4] == ["fp32", "int8-static", "int8-static uint8", "int8-dynamic"]
+
+
 def test_an_export_of_other_weights_and_a_broken_one_are_made_again(home):
     exported(home, "onnx-fp32", "fp32", of="other weights")
     (exported(home, "onnx-int8-dynamic", "int8-dynamic") / "model.onnx").write_bytes(b"cut")
