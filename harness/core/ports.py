@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class Opening(NamedTuple):
-    """What opening an artifact cost: seconds, and resident bytes of the process with the runtime imported, at most while loading, and after.
+    """What opening an artifact cost: seconds, and bytes that the process held with the runtime imported, at most while loading, and after.
 
     The bytes are 0 where the system does not tell them; before and after loading, what was freed is given back first.
     """

@@ -1,4 +1,4 @@
-"""Resident memory by phase: after importing the runtime, while loading, while running; what is weights and what activations; and the device's."""
+"""Memory by phase: after importing the runtime, while loading, while running; what is weights, activations and libraries; and the device's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.core.ports import Subject
 from harness.support import device_memory, host_memory
 
 RUNS = 5
-HOST = ("import_memory", "load_memory", "weight_memory", "peak_host_memory", "activation_memory")
+HOST = ("import_memory", "load_memory", "weight_memory", "peak_host_memory", "activation_memory", "library_memory")
 DEVICE = "peak_device_memory"
 ON_HOST = "the model runs on the CPU, whose memory is the host's"
 
@@ -42,7 +42,8 @@ class Memory:
 
 def _host(subject: Subject, detail: dict[str, object]) -> Iterable[Measurement]:
     """The peak of the running process, and what of it loading and running added to the process before."""
-    opening, peak = subject.opening, host_memory.peak()
+    opening, resident, libraries = subject.opening, host_memory.peak(), host_memory.program_pages()
+    peak = resident - libraries
     values = {
         "import_memory": opening.imported,
         "load_memory": opening.load_peak,
@@ -50,9 +51,10 @@ def _host(subject: Subject, detail: dict[str, object]) -> Iterable[Measurement]:
         "peak_host_memory": peak,
         "activation_memory": peak - opening.loaded,
     }
+    ran = {"peak_host_memory": {**detail, "resident": resident}, "activation_memory": detail}
     for name, value in values.items():
-        ran = detail if name in ("peak_host_memory", "activation_memory") else {}
-        yield Measurement(quantity=name, samples=(float(max(value, 0)),), detail={"source": host_memory.SOURCE, **ran})
+        yield Measurement(quantity=name, samples=(float(max(value, 0)),), detail={"source": host_memory.SOURCE, **ran.get(name, {})})
+    yield Measurement(quantity="library_memory", samples=(float(libraries),), detail={"source": host_memory.LIBRARIES})
 
 
 def _device(subject: Subject, detail: dict[str, object], *, counts: bool) -> Measurement | Missing:

@@ -240,14 +240,14 @@ def opened(job: Job) -> Iterator[OpenSubject]:
     if hasattr(backend, "import_model"):
         backend.import_model(artifact)
     measurable = host_memory.resettable() is None
-    imported = _resident() if measurable else 0
+    imported = _held() if measurable else 0
     if measurable:
         host_memory.reset_peak()
     begin = wall_clock()
     with backend.open(job.folder, artifact, device=job.device, threads=job.threads, options=job.profile.runtime.options) as session:
         seconds = wall_clock() - begin
-        load_peak = host_memory.peak() if measurable else 0
-        opening = Opening(seconds, imported, load_peak, _resident() if measurable else 0)
+        load_peak = host_memory.peak() - host_memory.program_pages() if measurable else 0
+        opening = Opening(seconds, imported, load_peak, _held() if measurable else 0)
         yield OpenSubject(
             job=job,
             folder=job.folder,
@@ -264,10 +264,10 @@ def opened(job: Job) -> Iterator[OpenSubject]:
         )
 
 
-def _resident() -> int:
-    """Resident bytes without those that were freed."""
+def _held() -> int:
+    """Resident bytes without those that were freed and without program files."""
     host_memory.release()
-    return host_memory.resident()
+    return host_memory.resident() - host_memory.program_pages()
 
 
 def _fixed_batch(backend: Backend, artifact: Artifact, job: Job) -> int | None:

@@ -58,6 +58,7 @@ COLUMNS = (
     Column("peak_host_memory", "peak host memory", 7, "bytes", "lower"),
     Column("weight_memory", "weight memory", 17, "bytes", "lower", "chosen"),
     Column("activation_memory", "activation memory", 17, "bytes", "lower", "chosen"),
+    Column("library_memory", "library memory", 17, "bytes", "lower", "chosen"),
     Column("peak_device_memory", "peak device memory", 7, "bytes", "lower", "measured"),
     Column("artifact_size", "size", 13, "bytes", "lower"),
     Column("energy", "energy", 16, "energy", "lower", "measured"),

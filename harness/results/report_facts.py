@@ -18,6 +18,7 @@ MEMORY = (
     ("peak_host_memory", "running, host"),
     ("weight_memory", "of it weights and what loading made"),
     ("activation_memory", "of it batch, activations and workspaces"),
+    ("library_memory", "beside it, libraries (shared, can be dropped)"),
     ("peak_device_memory", "running, device"),
 )
 SPEED = ("latency", "end_to_end_latency", "tile_latency", "throughput", "area_throughput", "load_time", "first_call", "energy")

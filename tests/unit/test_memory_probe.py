@@ -87,6 +87,7 @@ def test_weights_and_activations_are_told_apart(tmp_path):
     assert large["activation_memory"] - small["activation_memory"] == pytest.approx(FILLED, rel=0.05)
     assert large["peak_host_memory"] == large["import_memory"] + large["weight_memory"] + large["activation_memory"]
     assert large["load_memory"] >= large["import_memory"] + large["weight_memory"]
+    assert large["library_memory"] == pytest.approx(small["library_memory"], abs=2e6)
 
 
 def test_a_device_that_counts_is_asked_for_its_peak_while_running():
