@@ -27,7 +27,7 @@ from harness.core.specs import names_of
 from harness.support import onnx_run
 from harness.support.export_data import CONTEXT, Context, read_tiles
 from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, reference, tensors_of, val_tiles
-from harness.support.export_settings import CALIBRATION, FP16, INT8, NO_LIMIT, settings_from
+from harness.support.export_settings import FP16, INT8, INT8_STATIC, NO_LIMIT, settings_from
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "fp32": {"opset": OPSET},
     "fp16": {"opset": OPSET, **FP16},
     "int8-dynamic": {"opset": OPSET, **INT8},
-    "int8-static": {"opset": OPSET, **CALIBRATION, **INT8, "activations": ("int8", "uint8")},
+    "int8-static": {"opset": OPSET, **INT8_STATIC["onnx"]},
 }
 
 

@@ -21,7 +21,7 @@ from harness.core.registry import missing_package
 from harness.support import openvino_run
 from harness.support.export_data import CONTEXT, Context, read_tiles
 from harness.support.export_network import folded, judged, reference, val_tiles
-from harness.support.export_settings import CALIBRATION, INT8, NO_LIMIT, settings_from
+from harness.support.export_settings import INT8_STATIC, NO_LIMIT, settings_from
 
 if TYPE_CHECKING:
     from harness.support.agreement import Reference
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 FILE, WEIGHTS = "model.xml", "model.bin"
 #: Largest relative difference of a logit in fp32.
 TOLERANCE = 1e-4
-#: Those of int8-static; the other precisions have none.
-SETTINGS: Mapping[str, Any] = {**CALIBRATION, **INT8, "activations": ("uint8", "int8")}
 
 
 class OpenVinoExporter:
@@ -49,8 +47,8 @@ class OpenVinoExporter:
         return None
 
     def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the calibration; others are given to the ONNX artifact. Raises ConfigError for an unknown one or a wrong value."""
-        return settings_from(f"openvino {precision}", SETTINGS if precision == "int8-static" else {}, options)
+        """Those of int8-static; all others are given to the ONNX artifact. Raises ConfigError for an unknown one or a wrong value."""
+        return settings_from(f"openvino {precision}", INT8_STATIC["openvino"] if precision == "int8-static" else {}, options)
 
     def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
         """Convert the ONNX artifact in `source`. Options: those of `SETTINGS`, and a `Context` with the checkpoint's folder.

@@ -14,18 +14,9 @@ from harness.core.artifact import ARTIFACT_FILE, Artifact, read_artifact
 from harness.core.files import atomic_folder, cache_folder, sha256_of_file, write_atomic, write_value
 from harness.core.registry import missing_package
 from harness.support import tensorrt_build
-from harness.support.export_settings import settings_from
+from harness.support.export_settings import ENGINE, settings_from
 
 FILE = "model.plan"
-#: `max_batch`: the profile reaches from 1 to it, tuned for `opt_batch`. `workspace_mb`: scratch memory that tactics may take.
-SETTINGS: Mapping[str, Any] = {
-    "opt_batch": 1,
-    "max_batch": 8,
-    "workspace_mb": 2048,
-    "tf32": False,
-    "version_compatible": False,
-    "hardware_compatible": ("none", "ampere_plus", "same_compute_capability"),
-}
 
 
 class TensorRtExporter:
@@ -47,7 +38,7 @@ class TensorRtExporter:
 
     def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """All settings of the build. Raises ConfigError for an unknown one, a wrong value, or batches that are not in order."""
-        found = settings_from(f"{self.format} {precision}", SETTINGS, options)
+        found = settings_from(f"{self.format} {precision}", ENGINE, options)
         tensorrt_build.require_batches(found["opt_batch"], found["max_batch"])
         return found
 

@@ -114,7 +114,7 @@ def record(
     made = made or checkpoint(model)
     own = fields.pop("environment", environment(machine))
     here = fields.pop("profile", profile())
-    cell: dict[str, Any] = {name: fields.pop(name) for name in ("device", "batch", "tile", "threads", "artifact_sha256") if name in fields}
+    cell: dict[str, Any] = {name: fields.pop(name) for name in ("device", "batch", "tile", "threads", "artifact_sha256", "variant") if name in fields}
     name = f"{model} {made.sha256} {backend} {precision} {machine} {created} {cell} {here.name}"
     given = {
         "id": sha256_of_text(name)[:32],

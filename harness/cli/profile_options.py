@@ -52,7 +52,7 @@ def knees(records: Sequence[ProfileRecord]) -> Mapping[str, str]:
 
     cells: dict[str, dict[int, Rate | None]] = {}
     for record in records:
-        label = f"{record.cell.model} on {record.cell.backend} ({record.cell.format} {record.cell.precision})"
+        label = f"{record.cell.model} on {record.cell.backend} ({record.cell.format} {record.cell.exported_as})"
         cells.setdefault(label, {})[record.cell.batch] = rate_of(record)
     return {label: _said(rates) for label, rates in cells.items()}
 

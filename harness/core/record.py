@@ -38,7 +38,10 @@ class Environment(Value):
 
 
 class Cell(Value):
-    """What was run: the artifact and how. `shape`: of one item of every input, where the model was not trained here and `tile` doesn't say it."""
+    """What was run: the artifact and how. `shape`: of one item of every input, where the model was not trained here and `tile` doesn't say it.
+
+    `variant`: the settings of the export that differ from their defaults, in words.
+    """
 
     model: str
     format: str
@@ -51,11 +54,17 @@ class Cell(Value):
     artifact_sha256: str
     checkpoint_sha256: str
     shape: str = ""
+    variant: str = ""
+
+    @property
+    def exported_as(self) -> str:
+        """Precision and variant."""
+        return f"{self.precision} ({self.variant})" if self.variant else self.precision
 
     @property
     def subject(self) -> str:
         """The name of the cell's folder of records: safe on every file system."""
-        text = f"{self.model}--{self.backend}-{self.device}--{self.precision}"
+        text = f"{self.model}--{self.backend}-{self.device}--{self.precision}{'--' if self.variant else ''}{self.variant}"
         return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text)
 
 

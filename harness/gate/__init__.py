@@ -35,7 +35,7 @@ from harness.support.clock import wall_clock
 __all__ = ["Effort", "accepted_for", "check_against_artifact", "check_against_record", "check_side_by_side", "plan_like", "plans_of"]
 
 #: Fields of a cell that say how it ran; where one differs, its figures do.
-WAY = ("backend", "format", "precision", "device", "batch", "tile", "threads", "shape")
+WAY = ("backend", "format", "precision", "device", "batch", "tile", "threads", "shape", "variant")
 
 
 def plans_of(
@@ -170,12 +170,13 @@ def accepted_for(folder: Path, plan: CellPlan, profile: DeploymentProfile) -> Pr
 
 
 def plan_like(plans: Sequence[CellPlan], old: ProfileRecord) -> CellPlan:
-    """The plan of the record's runtime, format and precision; the first where none is, which then doesn't compare. Raises ConfigError for several."""
+    """The plan of the record's runtime, format, precision and variant; the first where none is, which then doesn't compare. Raises ConfigError for several."""
     cell = old.cell
-    fitting = [plan for plan in plans if (plan.backend, plan.artifact.format, plan.artifact.precision) == (cell.backend, cell.format, cell.precision)]
+    wanted = (cell.backend, cell.format, cell.precision, cell.variant)
+    fitting = [plan for plan in plans if (plan.backend, plan.artifact.format, plan.artifact.precision, plan.variant) == wanted]
     if len(fitting) > 1:
         raise ConfigError(
-            f"the record ran {cell.format} {cell.precision} on {cell.backend}, and {len(fitting)} artifacts would", f"harness check {fitting[-1].folder}"
+            f"the record ran {cell.format} {cell.exported_as} on {cell.backend}, and {len(fitting)} artifacts would", f"harness check {fitting[-1].folder}"
         )
     return fitting[0] if fitting else plans[0]
 

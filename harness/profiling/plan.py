@@ -12,6 +12,7 @@ from harness.core.errors import CheckpointError, ConfigError, UnavailableError, 
 from harness.core.registry import BACKENDS, EXPORTERS, PROBES
 from harness.profiling.job import Job
 from harness.support.bundled import is_bundled, read_bundled
+from harness.support.export_settings import variant_of
 
 #: The backend whose fp32 logits on the checkpoint are the reference for parity.
 REFERENCE = "torch_eager"
@@ -28,8 +29,14 @@ class CellPlan:
     backend: str
 
     @property
+    def variant(self) -> str:
+        """Settings of the export that differ from their defaults."""
+        return variant_of(self.artifact)
+
+    @property
     def label(self) -> str:
-        return f"{self.artifact.checkpoint.model} on {self.backend} ({self.artifact.format} {self.artifact.precision})"
+        made = ", ".join(filter(None, (f"{self.artifact.format} {self.artifact.precision}", self.variant)))
+        return f"{self.artifact.checkpoint.model} on {self.backend} ({made})"
 
 
 def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str] | None, foreign: Artifact | None = None) -> tuple[list[CellPlan], list[str]]:

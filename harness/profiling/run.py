@@ -26,6 +26,7 @@ from harness.profiling.isolate import run_job
 from harness.profiling.job import Answer, Job
 from harness.support.clock import utc_now
 from harness.support.commit import code_at
+from harness.support.export_settings import variant_of
 from harness.support.layout import random_input
 from harness.support.windows import padded
 
@@ -87,6 +88,7 @@ def cell_of(job: Job, artifact: Artifact) -> Cell:
         artifact_sha256=artifact.sha256,
         checkpoint_sha256=artifact.checkpoint_sha256,
         shape=_shape(artifact) if artifact.checkpoint.is_foreign else "",
+        variant=variant_of(artifact),
     )
 
 

@@ -44,6 +44,7 @@ COLUMNS = (
     Column("format", "format", 20, shown="telling"),
     Column("device", "device", 10, shown="varying"),
     Column("precision", "precision", 4),
+    Column("variant", "variant", 20, shown="telling"),
     Column("batch", "batch", 10, shown="varying"),
     Column("tile", "tile", 10, shown="varying"),
     Column("threads", "threads", 10, shown="varying"),

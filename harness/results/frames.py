@@ -60,7 +60,7 @@ def _about(record: ProfileRecord) -> dict[str, Any]:
         "seed": made.seed,
         "label_fraction": made.label_fraction,
         "runtime": cell.backend,
-        **{name: getattr(cell, name) for name in ("format", "precision", "device", "batch", "tile", "threads")},
+        **{name: getattr(cell, name) for name in ("format", "precision", "variant", "device", "batch", "tile", "threads")},
     }
 
 

@@ -22,7 +22,7 @@ from harness.results.shown import dimension_of
 from harness.results.units import Dimension, Unit, human, three_digits, unit_for
 
 _NUMBERS = frozenset({"seed", "batch", "tile", "threads", "profile"})
-_KEYS = ("model", "regime", "seed", "settings", "runtime", "format", "device", "precision", "batch", "tile", "threads", "data", "profile")
+_KEYS = ("model", "regime", "seed", "settings", "runtime", "format", "device", "precision", "variant", "batch", "tile", "threads", "data", "profile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from harness.results.table import Group, Table
 from harness.results.units import Unit, human, unit_for
 
 LONGEST_NOTE = 300
-_SETTINGS = frozenset({"regime", "seed", "settings", "format", "device", "precision", "batch", "tile", "threads"})
+_SETTINGS = frozenset({"regime", "seed", "settings", "format", "device", "precision", "variant", "batch", "tile", "threads"})
 _OF_TRAINING = frozenset({"seed", "settings"})
 
 

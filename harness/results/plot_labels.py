@@ -46,12 +46,13 @@ class Spot(NamedTuple):
 
 
 def label_of(row: Row, group: Group) -> str:
-    """A short name: the model, its regime, seed and settings where a model has several, its precision where it is not fp32."""
+    """A short name: the model, its regime, seed and settings where a model has several, its precision and variant where it is not plain fp32."""
     model = text_of(row, "model")
     alike = [other for other in group.rows if text_of(other, "model") == model]
     said = {"regime": "", "seed": "seed ", "settings": ""}
     parts = [model, *(f"{said[key]}{text_of(row, key)}" for key in telling_keys(alike, said, ("model",)))]
-    name = " ".join([*parts, text_of(row, "precision")] if text_of(row, "precision") != "fp32" else parts)
+    exported = row.record.cell.exported_as
+    name = " ".join(parts if exported == "fp32" else [*parts, exported])
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 11]}..{name[-9:]}"
 
 

@@ -25,11 +25,14 @@ from harness.results.table import Table
 from harness.results.units import unit_for
 
 SCRIPTS = ("math.js", "chart.js", "page.js")
-_TEXTS = ("machine", "data", "profile", "model", "regime", "runtime", "format", "device", "precision", "batch", "tile", "threads", "seed", "settings")
+_TEXTS = (
+    *("machine", "data", "profile", "model", "regime", "runtime", "format", "device", "precision", "variant"),
+    *("batch", "tile", "threads", "seed", "settings"),
+)
 #: Columns that the page's table shows first, of text and of figures; the reader can choose other figures.
 _FACTS = ("model", "regime", "runtime", "precision", "device", "batch")
 #: Those that it shows too where they tell rows apart.
-_TELLING = ("format", "tile", "threads", "seed", "settings")
+_TELLING = ("format", "variant", "tile", "threads", "seed", "settings")
 _USUAL = (
     "miou",
     "latency",

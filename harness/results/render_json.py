@@ -63,6 +63,7 @@ def _what(row: Row) -> dict[str, Any]:
         "runtime": cell.backend,
         "format": cell.format,
         "precision": cell.precision,
+        "variant": cell.variant,
         "device": cell.device,
         "batch": cell.batch,
         "tile": cell.tile,

@@ -16,7 +16,7 @@ from harness.results.units import human, unit_for
 #: Rows that may fit which are named; the rest are counted.
 NAMED = 3
 #: Settings that a row is named with where rows of the answer differ in them.
-_TELLING = ("seed", "settings", "format", "threads")
+_TELLING = ("seed", "settings", "format", "variant", "threads")
 
 
 def column_of(quantity: str) -> Column:
@@ -146,6 +146,7 @@ def _row_object(row: Row | None) -> dict[str, Any] | None:
         "runtime": cell.backend,
         "device": cell.device,
         "precision": cell.precision,
+        "variant": cell.variant,
         "flags": flags,
         "figures": figures,
     }

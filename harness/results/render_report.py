@@ -40,7 +40,7 @@ def headline(found: Readiness) -> str:
 
 def title_of(judged: Judged) -> str:
     cell = judged.record.cell
-    return f"{cell.backend} {cell.precision} on {cell.device}, batch {cell.batch}, {judged.record.environment.machine}"
+    return f"{cell.backend} {cell.exported_as} on {cell.device}, batch {cell.batch}, {judged.record.environment.machine}"
 
 
 def name_of(found: Readiness) -> str:

@@ -99,6 +99,7 @@ _FACTS: Mapping[str, Callable[[ProfileRecord], str]] = {
     "format": lambda record: record.cell.format,
     "device": lambda record: record.cell.device,
     "precision": lambda record: record.cell.precision,
+    "variant": lambda record: record.cell.variant or "-",
     "batch": lambda record: str(record.cell.batch),
     "tile": lambda record: str(record.cell.tile),
     "threads": lambda record: str(record.cell.threads),

@@ -88,7 +88,7 @@ def table_from_records(records: Records, *, sort: str = "miou", axes: Sequence[s
 def row_key(record: ProfileRecord) -> Hashable:
     """What a row is: how the model was trained and how it ran. Training again with equal settings replaces the row."""
     cell = record.cell
-    ran = (cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads, cell.shape)
+    ran = (cell.backend, cell.format, cell.precision, cell.device, cell.batch, cell.tile, cell.threads, cell.shape, cell.variant)
     return (record.profile_sha256, cell.model, training_of(record), *ran)
 
 

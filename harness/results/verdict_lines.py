@@ -21,7 +21,7 @@ def verdict_lines(records: Iterable[ProfileRecord]) -> list[str]:
 def _lines(judged: Judged) -> list[str]:
     cell, limits = judged.record.cell, limits_of(judged)
     widths = [max(len(limit[index]) for limit in limits) for index in range(2)]
-    head = f"{judged.answer} for {judged.record.profile.name}: {cell.model} on {cell.backend} {cell.precision}, {cell.device}, batch {cell.batch}"
+    head = f"{judged.answer} for {judged.record.profile.name}: {cell.model} on {cell.backend} {cell.exported_as}, {cell.device}, batch {cell.batch}"
     return [printable(head), *(printable(_limit(limit, widths)) for limit in limits)]
 
 

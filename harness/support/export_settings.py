@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.core.artifact import Artifact
 from harness.core.errors import ConfigError
 from harness.support.export_data import CONTEXT
 
@@ -14,6 +15,28 @@ NO_LIMIT = 1.0
 FP16: Mapping[str, Any] = {"max_miou_drop": NO_LIMIT}
 INT8: Mapping[str, Any] = {"per_channel": True, "weight_bits": (7, 8), "max_miou_drop": NO_LIMIT}
 CALIBRATION: Mapping[str, Any] = {"calibration_tiles": 64, "calibration_method": ("minmax", "entropy", "percentile")}
+#: `max_batch`: the optimization profile reaches from 1 to it, tuned for `opt_batch`. `workspace_mb`: scratch memory that tactics may take.
+ENGINE: Mapping[str, Any] = {
+    "opt_batch": 1,
+    "max_batch": 8,
+    "workspace_mb": 2048,
+    "tf32": False,
+    "version_compatible": False,
+    "hardware_compatible": ("none", "ampere_plus", "same_compute_capability"),
+}
+#: int8-static by format: the ONNX artifact has signed activations for TensorRT's sake; with those OpenVINO loses more without VNNI.
+INT8_STATIC: Mapping[str, Mapping[str, Any]] = {
+    "onnx": {**CALIBRATION, **INT8, "activations": ("int8", "uint8")},
+    "openvino": {**CALIBRATION, **INT8, "activations": ("uint8", "int8")},
+}
+_ALL = {**INT8_STATIC, "tensorrt": {**INT8_STATIC["onnx"], **ENGINE}}
+
+
+def variant_of(artifact: Artifact) -> str:
+    """The settings of an export that differ from their defaults, in words; "" for none, or for a model that was not exported here."""
+    defaults = _defaults(_ALL.get(artifact.format, {}))
+    changed = {name: value for name, value in sorted(artifact.options.items()) if name in defaults and value != defaults[name]}
+    return ", ".join(f"{name} {value}" for name, value in changed.items())
 
 
 def settings_from(what: str, known: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,10 +48,14 @@ def settings_from(what: str, known: Mapping[str, Any], options: Mapping[str, Any
     unknown = sorted(given.keys() - known.keys())
     if unknown:
         raise ConfigError(f"{what} has no setting {', '.join(unknown)}; it has {', '.join(known) or 'none'}", f"leave {_flag(unknown[0])} out")
-    defaults = {name: value[0] if isinstance(value, tuple) else value for name, value in known.items()}
+    defaults = _defaults(known)
     for name, value in given.items():
         _require(name, value, known[name], defaults[name])
     return {**defaults, **given}
+
+
+def _defaults(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value[0] if isinstance(value, tuple) else value for name, value in known.items()}
 
 
 def _require(name: str, value: Any, known: Any, default: Any) -> None:

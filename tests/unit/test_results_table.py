@@ -262,6 +262,16 @@ def test_seed_and_settings_show_only_where_they_tell_rows_apart() -> None:
     assert {"seed", "settings"}.isdisjoint(regimes)
 
 
+def test_exports_of_one_precision_with_other_settings_are_rows_of_their_own() -> None:
+    given = {"backend": "onnxruntime", "precision": "int8-static"}
+    rows = [record(**given), record(**given, variant="activations uint8", created="2026-11-21T10:00:01")]
+    grid = grid_from_group(table_from_records(Records(tuple(rows))).groups[0])
+    place = [column.key for column in grid.columns].index("variant")
+    assert {row[place].text for row in grid.cells} == {"-", "activations uint8"}
+    assert len({one.cell.subject for one in rows}) == 2
+    assert "variant" not in header_and_texts(rows[1])[0]
+
+
 def test_training_again_with_equal_settings_replaces_the_row_and_another_input_does_not() -> None:
     again = [trained(0), trained(1, weights_sha256="0" * 64)]
     assert len(table_from_records(Records(tuple(again))).groups[0].rows) == 1

@@ -5,7 +5,7 @@ const DATA = JSON.parse(document.getElementById("content").textContent);
 const COLUMN = Object.fromEntries(DATA.columns.map((column) => [column.key, column]));
 const PLACE = ["machine", "data", "profile"];
 const FILTERS = ["runtime", "device", "precision"];
-const TEXTS = ["model", "regime", "runtime", "precision", "device", "batch", "tile", "threads", "format", "seed", "settings"];
+const TEXTS = ["model", "regime", "runtime", "precision", "variant", "device", "batch", "tile", "threads", "format", "seed", "settings"];
 const FACTS = DATA.facts;
 const PAGE = 200;
 const byId = (id) => document.getElementById(id);

@@ -1,0 +1,25 @@
+"""What an artifact says of its export's settings."""
+
+import pytest
+
+from harness.core.artifact import Artifact
+from harness.support.export_settings import variant_of
+from tests.builders import checkpoint
+
+UINT8, INT8 = {"activations": "uint8"}, {"activations": "int8"}
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "said"),
+    [
+        ("onnx", {"opset": 20, "quantized": 117, **INT8, "max_miou_drop": 1.0}, ""),
+        ("onnx", {**UINT8, "max_miou_drop": 0.005}, "activations uint8, max_miou_drop 0.005"),
+        ("openvino", UINT8, ""),
+        ("openvino", INT8, "activations int8"),
+        ("tensorrt", {**INT8, "opt_batch": 4, "tensorrt": "11.0"}, "opt_batch 4"),
+        ("checkpoint", {"per_channel": False}, ""),
+    ],
+)
+def test_settings_that_are_not_the_exporters_defaults_are_the_variant(form, options, said):
+    facts = {"file": "m", "sha256": "0" * 64, "size": 1, "inputs": (), "outputs": (), "checkpoint": checkpoint(), "checkpoint_sha256": "1" * 64}
+    assert variant_of(Artifact(format=form, precision="int8-static", options=options, **facts)) == said
