@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 
 from harness.core.dependence import samples_per_independent
 from harness.core.errors import NEWER, UnknownNameError
+from harness.core.means import mean_reach
 from harness.core.quantity import QUANTITIES, quantity
 from harness.core.specs import Value
 
@@ -120,6 +121,13 @@ class Measurement(Value):
     @property
     def mean(self) -> float:
         return math.fsum(self.samples) / len(self.samples)
+
+    def mean_interval(self, confidence: float = CONFIDENCE) -> Interval | None:
+        """Interval of the mean by batch means (`core.means`); that of a single value is its `bounds`. None for fewer than 10 samples."""
+        if len(self.samples) == 1:
+            return self.bounds
+        reach = mean_reach(self.samples, confidence)
+        return None if reach is None else Interval(low=self.mean - reach, high=self.mean + reach, confidence=confidence, method="batch means, Student's t")
 
     def percentile(self, share: float) -> float:
         return percentile(self.samples, share)

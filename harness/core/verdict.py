@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from harness.core import means
 from harness.core.deployment import Limit
 from harness.core.measurement import Interval, Measurement, Missing, bound_needs
 from harness.core.record import ProfileRecord
@@ -85,7 +86,8 @@ def _stricter(limit: Limit, outcome: Measurement) -> str:
 def _statistic(limit: Limit, outcome: Measurement) -> tuple[float, Interval | None, int]:
     """Value, interval and the samples still needed (0: enough) for the limit's statistic."""
     if limit.statistic == "mean":
-        return outcome.mean, None, 0
+        interval, exact = outcome.mean_interval(), len(outcome.samples) == 1
+        return outcome.mean, interval, 0 if interval or exact else means.FEWEST
     share = int(limit.statistic[1:]) / 100
     interval = outcome.interval(share)
     exact = len(outcome.samples) == 1 and share == 0.5

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
+from harness.core.means import student
 from harness.core.measurement import CONFIDENCE, Interval
 
 FEWEST_REGIONS = 3
-HALVINGS = 60
-#: Degrees of freedom from which on Student's distribution is taken for that of this many: t is within 0.2 % of the normal one's.
-LIKE_NORMAL = 1000
 
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int, ignore_index: int | None) -> np.ndarray:
@@ -119,27 +116,6 @@ def _on_logits(share: float, reach: float) -> tuple[float, float]:
     """share -+ reach, laid off on the scale of log(share / (1 - share)), whose slope is 1 / (share * (1 - share))."""
     middle, away = math.log(share / (1 - share)), reach / (share * (1 - share))
     return 0.5 + 0.5 * math.tanh((middle - away) / 2), 0.5 + 0.5 * math.tanh((middle + away) / 2)
-
-
-@functools.lru_cache(maxsize=64)
-def student(freedom: int, confidence: float) -> float:
-    """The t that a variable of Student's distribution stays within, either way, with a probability of `confidence`."""
-    freedom = min(freedom, LIKE_NORMAL)
-    low, high = 0.0, math.pi / 2
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, freedom) < confidence else (low, middle)
-    return math.sqrt(freedom) * math.tan((low + high) / 2)
-
-
-def _within(angle: float, freedom: int) -> float:
-    """P(|t| <= sqrt(freedom) * tan(angle)), exact for whole degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
-    term = 1.0 if freedom % 2 == 0 else math.cos(angle)
-    total = 0.0
-    for place in range(2 + freedom % 2, freedom + 1, 2):
-        total += term
-        term *= math.cos(angle) ** 2 * (place - 1) / place
-    return math.sin(angle) * total if freedom % 2 == 0 else 2 / math.pi * (angle + math.sin(angle) * total)
 
 
 def named(classes: Sequence[str], values: np.ndarray) -> Mapping[str, float | None]:

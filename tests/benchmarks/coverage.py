@@ -72,8 +72,14 @@ def _true(kind: str, share: float) -> float:
     return MIDDLE * math.exp(SPREAD * float(norm.ppf(share)))
 
 
+def _true_mean(kind: str) -> float:
+    if kind == "bimodal":
+        return MIDDLE * (1 - SHARE + SHARE * SLOW) * math.exp(0.05**2 / 2)
+    return MIDDLE * math.exp(SPREAD**2 / 2)
+
+
 def measure(folder: Path, runs: int = RUNS) -> dict[str, Any]:
-    """Coverage per noise, percentile and stopping rule, with its own 95 % binomial interval, and how often the samples were called dependent."""
+    """Coverage per noise, statistic and stopping rule, with its own 95 % binomial interval, and how often the samples were called dependent."""
     rows = []
     for kind, noise in KINDS.items():
         for rule, sampling in (("fixed 200 calls", FIXED), ("until the median is within 2 %", RULE)):
@@ -169,19 +175,23 @@ def _score_row(name: str, count: int, runs: int) -> dict[str, Any]:
 def _rows(kind: str, rule: str, series: list[list[float]]) -> list[dict[str, Any]]:
     flagged = [any(advice.kind == "dependent" for advice in advice_on([Measurement(quantity="latency", samples=tuple(one))])) for one in series]
     facts = {"noise": kind, "rule": rule, "median_calls": float(np.median([len(one) for one in series])), "called_dependent": float(np.mean(flagged))}
-    return [{**facts, "percentile": name, **_coverage(series, share, _true(kind, share))} for name, share in SHARES.items()]
+    found = {
+        name: _coverage([percentile_interval(one, share) for one in series], [_plain(one, share) for one in series], _true(kind, share))
+        for name, share in SHARES.items()
+    }
+    means = [Measurement(quantity="latency", samples=tuple(one)).mean_interval() for one in series]
+    found["mean"] = _coverage(means, [_plain_mean(one) for one in series], _true_mean(kind))
+    return [{**facts, "statistic": name, **covered} for name, covered in found.items()]
 
 
-def _coverage(series: list[list[float]], share: float, truth: float) -> dict[str, Any]:
-    """Of the intervals that there are, how many hold the truth; the same for independent order statistics; the median of the widths' ratio."""
-    ours = [percentile_interval(samples, share) for samples in series]
-    plain = [_plain(samples, share) for samples in series]
+def _coverage(ours: list[Interval | None], plain: list[tuple[float, float]], truth: float) -> dict[str, Any]:
+    """Of the intervals that there are, how many hold the truth; the same for those of independent samples; the median of the widths' ratio."""
     hits = [one.low <= truth <= one.high for one in ours if one is not None]
     ratios = [(one.high - one.low) / (high - low) for one, (low, high) in zip(ours, plain, strict=True) if one is not None]
     return {
         "coverage": float(np.mean(hits)),
         "coverage_interval": _binomial(sum(hits), len(hits)),
-        "without_interval": 1 - len(hits) / len(series),
+        "without_interval": 1 - len(hits) / len(ours),
         "coverage_if_taken_for_independent": float(np.mean([low <= truth <= high for low, high in plain])),
         "width_to_independent": float(np.median(ratios)),
     }
@@ -191,6 +201,11 @@ def _plain(samples: list[float], share: float) -> tuple[float, float]:
     low, high = interval_ranks(len(samples), share) or (1, len(samples))
     ordered = sorted(samples)
     return ordered[low - 1], ordered[high - 1]
+
+
+def _plain_mean(samples: list[float]) -> tuple[float, float]:
+    middle, reach = np.mean(samples), norm.ppf(0.975) * np.std(samples, ddof=1) / math.sqrt(len(samples))
+    return float(middle - reach), float(middle + reach)
 
 
 def _simulated(durations: Iterator[float], sampling: Sampling) -> list[float]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+import numpy as np
 import pytest
 
 from harness.cli.list_ import Listed
@@ -161,6 +162,16 @@ def test_a_limit_is_judged_by_the_interval():
     assert status((0.2,) * 100) is Status.FAIL
     assert status((0.05,) * 85 + (0.2,) * 15) is Status.FAIL
     assert status((0.05,) * 95 + (0.2,) * 5) is Status.UNKNOWN
+
+
+def test_a_limit_on_the_mean_is_judged_by_its_interval():
+    samples = tuple(np.random.default_rng(0).normal(0.1, 0.01, 400))
+
+    def judged(most: float, *, taken: tuple[float, ...] = samples) -> Status:
+        return _judge_limit(Limit(quantity="latency", statistic="mean", max=most), Measurement(quantity="latency", samples=taken)).status
+
+    assert [judged(most) for most in (0.097, 0.1001, 0.103)] == [Status.FAIL, Status.UNKNOWN, Status.PASS]
+    assert judged(1.0, taken=samples[:9]) is Status.UNKNOWN
 
 
 def test_a_figure_without_an_interval_is_not_said_to_have_one():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, t
 
 from harness.core.measurement import Measurement, bound_needs, interval_ranks, percentile, percentile_interval, samples_needed, tail_bound
 
@@ -45,6 +45,21 @@ def test_the_interval_covers_the_true_median_of_skewed_samples_as_often_as_it_sa
         interval = percentile_interval(rng.lognormal(0, 1, size=50).tolist(), 0.5)
         hits += interval is not None and interval.low <= 1.0 <= interval.high
     assert 0.94 <= hits / 2000 <= 0.98  # order statistics are discrete, so the true coverage is a little over 95 %
+
+
+@pytest.mark.parametrize("count", [10, 20])
+def test_the_mean_of_few_samples_has_the_interval_of_student(count):
+    samples = np.random.default_rng(count).lognormal(size=count)
+    found = Measurement(quantity="latency", samples=tuple(samples)).mean_interval()
+    wanted = t.interval(0.95, count - 1, samples.mean(), samples.std(ddof=1) / math.sqrt(count))
+    assert (found.low, found.high) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_the_mean_of_many_dependent_samples_is_as_unsure_as_that_of_their_batches():
+    """Twenty levels, held for 50 samples each, tell no more than twenty samples."""
+    levels = np.random.default_rng(0).lognormal(size=20)
+    held, alone = (Measurement(quantity="latency", samples=tuple(values)).mean_interval() for values in (np.repeat(levels, 50), levels))
+    assert (held.low, held.high) == pytest.approx((alone.low, alone.high), rel=1e-9)
 
 
 def test_a_value_that_is_not_finite_is_refused():

@@ -7,8 +7,9 @@ from scipy import special, stats
 from torchmetrics import JaccardIndex
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
+from harness.core.means import student
 from harness.core.registry import METRICS
-from harness.support.confusion import confusion, drop_interval, interval_over_regions, miou, miou_interval, student
+from harness.support.confusion import confusion, drop_interval, interval_over_regions, miou, miou_interval
 
 
 def logits_of(classes, predicted):
