@@ -10,6 +10,8 @@ from harness.core.ports import Subject
 from harness.support.bundled import counted_elsewhere
 
 AGREEMENT = 0.01
+#: What counted the network itself.
+COUNTERS = {"forward": "torch flop counter", "fvcore": "fvcore, with what it drops put back", "aten": "graph of torch.export"}
 
 
 class Flops:
@@ -23,8 +25,7 @@ class Flops:
             counted = flops_of_checkpoint(subject.folder)
         else:
             counted = subject.artifact.flops
-        if "forward" in counted:
-            counters["torch flop counter"] = counted["forward"]
+        counters |= {title: counted[name] for name, title in COUNTERS.items() if name in counted}
         graph = self._graph(subject)
         if isinstance(graph, Measurement):
             counters["exported graph"] = graph.value

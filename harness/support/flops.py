@@ -5,6 +5,7 @@ Counts convolutions and matrix products, attention included, with 2 FLOP per mul
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,10 @@ from torch.utils.flop_counter import flop_registry
 
 from harness.core.artifact import read_checkpoint
 from harness.core.errors import MeasurementError
+from harness.support.aten_flops import RULES, export_network, flops_of_program
 from harness.support.aten_names import is_not_compute, name_of
 from harness.support.flop_counter import counted
+from harness.support.fvcore_flops import fvcore_macs
 from harness.support.model import SegmentationModel, build_model
 
 #: Products with a vector, and which argument is the matrix (or the other vector): one multiply-add for each of its entries.
@@ -75,14 +78,28 @@ class _Attention(nn.Module):
 
 
 def flops_of_model(network: SegmentationModel, bands: int, size: int) -> dict[str, int]:
-    """FLOP of one input of `size` px: of the whole network ("forward") and of its encoder alone."""
+    """FLOP of one input of `size` px: of the whole network ("forward"), of its encoder alone, and of the whole by the counters that read its graph.
+
+    "fvcore" is fvcore's count of the same operators, with what it drops put back; "aten" is ours. One that can't read the network is left out.
+    """
     network = network.to("meta").eval()
     image = torch.empty(1, bands, size, size, device="meta")
     side = network.padded_side(size)
     return {
         "forward": count_flops(network, image),
         "encoder": count_flops(network.encoder, torch.empty(1, len(network.band_plan.bands), side, side, device="meta")),
+        **_by_graph(network, image),
     }
+
+
+def _by_graph(network: SegmentationModel, image: torch.Tensor) -> dict[str, int]:
+    found: dict[str, int] = {}
+    with contextlib.suppress(MeasurementError):
+        program = export_network(network.requires_grad_(False), image)
+        found["aten"] = sum(flops_of_program(program).values())
+        with contextlib.suppress(MeasurementError, ModuleNotFoundError):
+            found["fvcore"] = 2 * sum(macs for name, macs in fvcore_macs(program).items() if name in RULES)
+    return found
 
 
 def flops_if_known(network: SegmentationModel, bands: int, size: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import run
+from harness.results.store import read_records
 
 MODEL = "timm:resnet10t+fpn"
 
@@ -52,6 +53,14 @@ def test_both_runtimes_decide_alike_and_count_alike(home, capsys):
     assert rows["onnxruntime"]["figures"]["argmax_agreement"]["value"] > 0.999
     assert rows["onnxruntime"]["figures"]["forward_flops"]["value"] == rows["torch_eager"]["figures"]["forward_flops"]["value"]
     assert abs(rows["onnxruntime"]["figures"]["miou"]["value"] - rows["torch_eager"]["figures"]["miou"]["value"]) < 1e-3
+
+
+def test_each_record_holds_what_three_counters_found(home):
+    for record in read_records(home / "records").records:
+        found = record.measured("forward_flops")
+        assert len(found.detail["counters"]) >= 3
+        assert set(found.detail["counters"].values()) == {found.value}
+        assert found.detail["agree"] is True
 
 
 def test_the_other_formats_name_the_model(home, capsys):
