@@ -19,6 +19,8 @@ def layer_lines(record: Path) -> list[str]:
     from harness.core.layers import grouped
 
     lines = [f"  layers of {view.backend}: {view.seconds * 1e3:.3g} ms, by {view.source}; {view.runs} runs, batch {view.batch}"]
+    if view.weights:
+        lines.append("  weights in the artifact: " + ", ".join(f"{part} {size / 1e6:.2f} MB" for part, size in view.weights.items()))
     for title, shares in (("part", grouped(view, lambda layer: layer.part)), ("stage", grouped(view, lambda layer: layer.stage))):
         lines += _table(title, shares, view.seconds)
     longest = sorted(grouped(view, lambda layer: f"{layer.path} [{layer.kind}]"), key=lambda share: -share.seconds)[:LONGEST]

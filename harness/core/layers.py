@@ -13,6 +13,14 @@ from harness.core.specs import Value
 NECK = "decoder.neck."
 
 
+def part_of(path: str) -> str:
+    """The part of the network that a module or one of its weights belongs to: encoder, neck, decoder, or "other"."""
+    first = path.partition(".")[0]
+    if f"{path}.".startswith(NECK):
+        return "neck"
+    return first if first in ("encoder", "decoder") else "other"
+
+
 class Layer(Value):
     """One layer or fused node. `path`: its place in the network ("encoder.network.layer1.0.conv1"), or the node's name where unknown.
 
@@ -28,10 +36,7 @@ class Layer(Value):
     @property
     def part(self) -> str:
         """encoder, neck (what stands between the encoder and the decoder's own layers), decoder, or the rest."""
-        first = self.path.partition(".")[0]
-        if f"{self.path}.".startswith(NECK):
-            return "neck"
-        return first if first in ("encoder", "decoder") else "other"
+        return part_of(self.path)
 
     @property
     def stage(self) -> str:
@@ -40,13 +45,17 @@ class Layer(Value):
 
 
 class LayerView(Value):
-    """All layers of one cell in the order in which they ran. `source` names the instrument, which makes a call slower than it is."""
+    """All layers of one cell in the order in which they ran. `source` names the instrument, which makes a call slower than it is.
+
+    `weights`: bytes of weights by part, as the artifact holds them; empty where its format does not say.
+    """
 
     record: str
     backend: str
     source: str
     runs: int
     batch: int
+    weights: dict[str, int] = {}
     layers: tuple[Layer, ...]
 
     @property

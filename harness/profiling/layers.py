@@ -16,6 +16,7 @@ from harness.profiling.run import write_examples
 from harness.profiling.subject import example_of
 from harness.support.clock import wall_clock
 from harness.support.layout import require_readable
+from harness.support.weight_parts import weights_by_part
 
 RUNS = 20
 MODULE = "harness.profiling.layers"
@@ -53,7 +54,8 @@ def look(job: Job) -> None:
         clock=wall_clock,
         work=job.work,
     )
-    view = LayerView(record="", backend=job.backend, source=source, runs=RUNS, batch=job.profile.input.batch, layers=layers)
+    facts = {"backend": job.backend, "source": source, "runs": RUNS, "batch": job.profile.input.batch}
+    view = LayerView(record="", **facts, weights=weights_by_part(job.folder, artifact), layers=layers)
     write_value(_view_file(job), view)
 
 

@@ -1,8 +1,9 @@
 """Time and FLOP per fused node from ONNX Runtime's own trace, put back to the module that each node came from.
 
 The optimizer renames what it fuses: a fused node has the name of the tensor that it gives, or that name with "_nchwc", or a node's name before a
-slash. They are looked up in the graph as exported, where PyTorch's exporter wrote the module's path beside every node. FLOP are those of the
-shapes that ran: channels that the optimizer adds to fill a block of 8 or 16 are counted, since they are computed.
+slash. They are looked up in the graph as exported, where PyTorch's exporter wrote the module's path beside every node; what quantization adds is
+named after the tensor that it converts. FLOP are those of the shapes that ran: channels that the optimizer adds to fill a block of 8 or 16 are
+counted, since they are computed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +19,18 @@ from typing import Any
 
 import onnx
 
-from harness.core.layers import Layer
+from harness.core.layers import Layer, part_of
 from harness.support.graph_flops import NOT_COUNTED
 
 SOURCE = "ONNX Runtime's trace of nodes after optimization"
 SCOPES = "pkg.torch.onnx.name_scopes"
-#: Nodes that the optimizer adds to change layouts and types.
-_MOVES = frozenset({"ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFromHost", "QuickGelu", "BiasGelu", "SkipLayerNormalization"})
+#: What the optimizer and quantization add to the name that a node had, or to that of the tensor that it converts.
+_ADDED = re.compile(r"_nchwc$|/.*$|_token_\d+$|_(?:Dequantize|Quantize)Linear$|_bias_dq$")
+#: Nodes of the optimizer's own that compute nothing that counts: they change layouts and types, or are element by element.
+_MOVES = frozenset(
+    """BiasGelu FastGelu MemcpyFromHost MemcpyToHost QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul
+    QLinearReduceMean QLinearSigmoid QLinearSoftmax QuickGelu ReorderInput ReorderOutput SkipLayerNormalization""".split()  # noqa: SIM905
+)
 
 
 def layers_from_trace(trace: Path, model: Path, *, runs: int) -> tuple[Layer, ...]:
@@ -61,24 +68,38 @@ def _weights(model: Path) -> dict[str, list[int]]:
     """The shape of a convolution's weight by the name of the node and of its output: the trace leaves out weights that were packed."""
     graph = onnx.load(str(model), load_external_data=False).graph
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    shapes |= {node.output[0]: shapes[node.input[0]] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in shapes}
     convolutions = [node for node in graph.node if "Conv" in node.op_type and len(node.input) > 1]
     return {name: shapes[node.input[1]] for node in convolutions for name in (node.name, *node.output) if node.input[1] in shapes}
 
 
 def _layer(events: Sequence[Mapping[str, Any]], paths: Mapping[str, str], weights: Mapping[str, list[int]]) -> Layer:
     facts, name = events[0]["args"], str(events[0]["name"]).removesuffix("_kernel_time")
-    names = (name, name.removesuffix("_nchwc"), name.partition("/")[0])
+    names = _names(name)
     inputs = _shapes(facts, "input_type_shape")
     weight = next((weights[one] for one in names if one in weights), None)
     if weight is not None and (len(inputs) < 2 or len(inputs[1]) < len(weight)):
         inputs = [inputs[0], weight]
     return Layer(
-        path=next((paths[one] for one in names if one in paths), name),
+        path=next((paths[one] for one in names if one in paths), _module_of_weight(names[-1]) or name),
         kind=facts["op_name"],
         seconds=statistics.median(event["dur"] for event in events) / 1e6,
         flops=_flops(facts["op_name"], inputs, _shapes(facts, "output_type_shape")),
         output_bytes=int(facts.get("output_size") or 0),
     )
+
+
+def _names(name: str) -> list[str]:
+    """The name, and what it may have been before the optimizer and quantization added to it, the longest first."""
+    found = [name]
+    while (shorter := _ADDED.sub("", found[-1])) != found[-1]:
+        found.append(shorter)
+    return found
+
+
+def _module_of_weight(name: str) -> str:
+    """The module of a weight that is converted in every call, such as "encoder.fc" for "encoder.fc.weight"; "" for another name."""
+    return name.rpartition(".")[0] if part_of(name) != "other" else ""
 
 
 def _shapes(facts: Mapping[str, Any], key: str) -> list[list[int]]:
@@ -91,11 +112,15 @@ def _flops(kind: str, inputs: list[list[int]], outputs: list[list[int]]) -> int 
         if len(inputs) < 2 or len(inputs[1]) < 3:
             return None
         return 2 * math.prod(inputs[1][1:]) * math.prod(inputs[0])
-    if kind in ("Conv", "FusedConv", "NhwcFusedConv", "ConvInteger"):
+    if kind in ("Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearConv"):
         if len(inputs) < 2 or len(inputs[1]) < 3 or not outputs:
             return None
         return 2 * math.prod(inputs[1][1:]) * math.prod(outputs[0])
-    if kind in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat") and inputs and outputs:
+    if (
+        kind in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QLinearMatMul")
+        and inputs
+        and outputs
+    ):
         inner = _inner(kind, inputs[0], outputs[0])
         return None if inner is None else 2 * math.prod(outputs[0]) * inner
     return 0 if kind in NOT_COUNTED or kind in _MOVES else None

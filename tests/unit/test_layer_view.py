@@ -101,6 +101,34 @@ def test_fused_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path):
     assert all(row.seconds > 0 for row in rows)
 
 
+def test_nodes_of_a_quantized_graph_go_back_to_their_modules_too(tmp_path):
+    """ONNX Runtime makes one QLinearConv of what quantization put around a convolution, packs its weight, and appends to its name."""
+    import numpy as np
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    class Tiles(CalibrationDataReader):
+        left = iter([{"x": np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)}])
+
+        def get_next(self):
+            return next(self.left, None)
+
+    plain, path = graph(tmp_path / "plain.onnx"), tmp_path / "int8.onnx"
+    quantize_static(str(plain), str(path), Tiles(), quant_format=QuantFormat.QDQ, per_channel=True)
+    settings = onnxruntime.SessionOptions()
+    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    for _ in range(3):
+        session.run(None, {"x": torch.zeros(1, 3, 8, 8).numpy()})
+    rows = layers_from_trace(tmp_path / session.end_profiling(), path, runs=2)
+    (convolution,) = (row for row in rows if "Conv" in row.kind)
+    assert convolution.kind == "QLinearConv"
+    assert convolution.path == "encoder.conv"
+    assert convolution.flops == 2 * 3 * 9 * 16 * 6 * 6
+    parts = {share.name: share for share in grouped(view(rows), lambda layer: layer.part)}
+    assert parts["decoder"].flops == 2 * 6 * 16 * 6 * 5
+
+
 @pytest.mark.parametrize(("sides", "perm"), [((1024, 32), [0, 2, 1]), ((32, 32), [0, 2, 1]), ((8, 40), [0, 1, 2])])
 def test_a_product_whose_transposition_is_fused_has_the_graphs_flop(tmp_path, sides, perm):
     """k^T v of linear attention: ONNX Runtime makes one FusedMatMul of it, whose first factor is (..., K, M)."""
