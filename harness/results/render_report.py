@@ -16,6 +16,7 @@ from typing import Any
 
 import harness
 from harness.results import report_facts as facts
+from harness.results.layout import printable
 from harness.results.readiness import Answer, Judged, Readiness
 from harness.results.report_svg import bars, histogram
 from harness.results.shown import shown
@@ -196,8 +197,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text that can't end a table's cell or start HTML."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;").split())
+    """Text that can't end a table's cell, start HTML or steer a terminal."""
+    return printable(" ".join(text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;").split()))
 
 
 def _safe(text: str) -> Any:

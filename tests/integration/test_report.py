@@ -272,3 +272,7 @@ def test_the_answer_steers_no_terminal(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "red" in said
     assert "\x1b" not in said
+    run(["report", str(path), "--format", "md"])
+    said = capsys.readouterr()
+    assert "red" in said.out
+    assert "\x1b" not in said.out + said.err
