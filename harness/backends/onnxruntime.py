@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
 from harness.core.errors import MeasurementError, UnavailableError
-from harness.core.layers import Layer
+from harness.core.layers import Look
 from harness.core.ports import Clock, Session
 from harness.support.backend_options import chosen
 from harness.support.onnx_providers import NAMES, device_of, lacking, missing, nodes_by_provider, require_possible, session_on
@@ -131,16 +131,18 @@ class OnnxRuntime:
     def layers(
         self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
         clock: Clock, work: Path,
-    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
-        """Time and FLOP per fused node, and how they were taken; the runtime's trace goes to `work`, its clock is its own."""
+    ) -> Look:  # fmt: skip
+        """Time and FLOP per fused node; the runtime's trace goes to `work`, its clock is its own."""
         from harness.support.onnx_layers import SOURCE, layers_from_trace
+        from harness.support.weight_parts import weights_of_onnx
 
         settings = {**self.settings(options), "cuda_graph": False}  # a graph that is replayed has no nodes to time
         session = _open(folder / artifact.file, settings["provider"] or device, threads, settings, trace=work / "trace")
         feed = {spec.name: value for spec, value in zip(session.get_inputs(), inputs, strict=True)}
         for _ in range(runs + 1):
             session.run(None, feed)
-        return layers_from_trace(Path(session.end_profiling()), folder / artifact.file, runs=runs), SOURCE
+        rows = layers_from_trace(Path(session.end_profiling()), folder / artifact.file, runs=runs)
+        return Look(rows, SOURCE, weights_of_onnx(folder / artifact.file))
 
 
 def _open(path: Path, provider: str, threads: int, chosen_options: Mapping[str, Any], trace: Path | None = None) -> onnxruntime.InferenceSession:

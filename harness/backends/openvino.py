@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.core.artifact import Artifact
 from harness.core.errors import UnavailableError
-from harness.core.layers import Layer
+from harness.core.layers import Look
 from harness.core.ports import Clock, Session
 from harness.core.registry import missing_package
 from harness.support.backend_options import chosen
@@ -93,14 +93,14 @@ class OpenVino:
     def layers(
         self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
         clock: Clock, work: Path,
-    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
+    ) -> Look:  # fmt: skip
         """Time and FLOP per executed node, and how they were taken; the runtime has its own clock, and `work` is not needed."""
         from harness.support.onnx_origin import origin_of
         from harness.support.openvino_layers import COUNTERS, SOURCE, layers_of
         from harness.support.openvino_run import compiled
 
         model = compiled(folder / artifact.file, artifact.precision, threads=threads, options={**self._wanted(options), **COUNTERS})
-        return layers_of(model, inputs, origin_of(folder, artifact), runs=runs), SOURCE
+        return Look(layers_of(model, inputs, origin_of(folder, artifact), runs=runs), SOURCE)
 
     def _wanted(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The settings by OpenVINO's names."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
 from harness.core.errors import MeasurementError, UnavailableError
-from harness.core.layers import Layer
+from harness.core.layers import Look
 from harness.core.ports import Clock, Session
 from harness.core.registry import missing_package
 from harness.support.backend_options import chosen
@@ -165,7 +165,7 @@ class TensorRt:
     def layers(
         self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
         clock: Clock, work: Path,
-    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
+    ) -> Look:  # fmt: skip
         """Time and FLOP per layer, and how they were taken; the runtime has its own clock, and `work` is not needed."""
         from harness.support.onnx_origin import origin_of
         from harness.support.tensorrt_layers import SOURCE, information, layers_from_inspector, profiler
@@ -180,7 +180,8 @@ class TensorRt:
         for _ in range(runs):
             session.run()
             session.sync()
-        return layers_from_inspector(information(engine), kept.seconds, origin_of(folder, artifact), len(inputs[0])), SOURCE
+        rows = layers_from_inspector(information(engine), kept.seconds, origin_of(folder, artifact), len(inputs[0]))
+        return Look(rows, SOURCE)
 
     def _checked_engine(self, folder: Path, artifact: Artifact, device: str) -> Any:
         """The engine, if it was made for here. Raises UnavailableError or MeasurementError."""

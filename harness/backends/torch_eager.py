@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
 from harness.core.errors import UnavailableError
-from harness.core.layers import Layer
+from harness.core.layers import Look
 from harness.core.ports import Clock, Session
 from harness.support.backend_options import chosen
 from harness.support.torch_session import TorchSession, prepare_torch, torch_unavailable
@@ -54,17 +54,19 @@ class TorchEager:
     def layers(
         self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any], inputs: Sequence[np.ndarray], runs: int,
         clock: Clock, work: Path,
-    ) -> tuple[tuple[Layer, ...], str]:  # fmt: skip
-        """Time and FLOP per module, and how they were taken; `work` is not needed."""
+    ) -> Look:  # fmt: skip
+        """Time and FLOP per module; `work` is not needed."""
         import torch
 
         from harness.support.model import model_from_checkpoint
         from harness.support.torch_layers import SOURCE, layers
+        from harness.support.weight_parts import weights_of_checkpoint
 
         prepare_torch(threads, tf32=self.settings(options)["tf32"])
         network = model_from_checkpoint(folder).to(device)
         tensors = [torch.from_numpy(value).to(device) for value in inputs]
-        return layers(network, tensors, runs=runs, clock=clock, sync=torch.cuda.synchronize if device == "cuda" else lambda: None), SOURCE
+        rows = layers(network, tensors, runs=runs, clock=clock, sync=torch.cuda.synchronize if device == "cuda" else lambda: None)
+        return Look(rows, SOURCE, weights_of_checkpoint(folder / artifact.file))
 
 
 BACKEND = TorchEager()

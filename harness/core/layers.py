@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from harness.core.errors import MeasurementError
 from harness.core.files import canonical_json, write_atomic
@@ -42,6 +44,14 @@ class Layer(Value):
     def stage(self) -> str:
         """The first three steps of the path."""
         return ".".join(self.path.split(".")[:3]) if self.part != "other" else "other"
+
+
+class Look(NamedTuple):
+    """What a backend tells of its layers, the instrument's name, and bytes of weights by part where the artifact names its weights."""
+
+    layers: tuple[Layer, ...]
+    source: str
+    weights: Mapping[str, int] = MappingProxyType({})
 
 
 class LayerView(Value):

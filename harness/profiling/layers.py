@@ -16,7 +16,6 @@ from harness.profiling.run import write_examples
 from harness.profiling.subject import example_of
 from harness.support.clock import wall_clock
 from harness.support.layout import require_readable
-from harness.support.weight_parts import weights_by_part
 
 RUNS = 20
 MODULE = "harness.profiling.layers"
@@ -43,7 +42,7 @@ def look(job: Job) -> None:
     """Ask the backend, in this process, and write down what it says."""
     artifact = job.artifact or read_subject(job.folder)
     require_readable(artifact, job.folder)
-    layers, source = BACKENDS.load(job.backend).layers(
+    seen = BACKENDS.load(job.backend).layers(
         job.folder,
         artifact,
         device=job.device,
@@ -54,8 +53,8 @@ def look(job: Job) -> None:
         clock=wall_clock,
         work=job.work,
     )
-    facts = {"backend": job.backend, "source": source, "runs": RUNS, "batch": job.profile.input.batch}
-    view = LayerView(record="", **facts, weights=weights_by_part(job.folder, artifact), layers=layers)
+    facts = {"backend": job.backend, "runs": RUNS, "batch": job.profile.input.batch}
+    view = LayerView(record="", **facts, source=seen.source, weights=dict(seen.weights), layers=seen.layers)
     write_value(_view_file(job), view)
 
 

@@ -1,4 +1,7 @@
-"""How many bytes of an artifact's weights belong to its encoder, neck and decoder."""
+"""How many bytes of an artifact's weights belong to its encoder, neck and decoder; what lies in neither is "other".
+
+A runtime may lay weights out anew and keep both copies: what it holds of them in all is `weight_memory`.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.core.artifact import Artifact
 from harness.core.layers import part_of
 
 
-def weights_by_part(folder: Path, artifact: Artifact) -> dict[str, int]:
-    """Bytes by part as stored in the artifact; what lies in neither is "other". Empty for a format that does not name its weights.
-
-    A runtime may lay weights out anew and keep both copies: what it holds of them in all is `weight_memory`.
-    """
-    path = folder / artifact.file
-    found = _of_checkpoint(path) if artifact.format == "checkpoint" else _of_onnx(path) if artifact.format == "onnx" else {}
-    return dict(sorted(found.items()))
-
-
-def _of_checkpoint(path: Path) -> Counter[str]:
+def weights_of_checkpoint(path: Path) -> dict[str, int]:
+    """Bytes by part of a safetensors file."""
     from safetensors import safe_open
 
     with safe_open(path, "np"), path.open("rb") as file:  # the library has checked the header when it opens the file
@@ -32,11 +25,11 @@ def _of_checkpoint(path: Path) -> Counter[str]:
     for name, tensor in header.items():
         if name != "__metadata__":
             found[part_of(name)] += tensor["data_offsets"][1] - tensor["data_offsets"][0]
-    return found
+    return dict(sorted(found.items()))
 
 
-def _of_onnx(path: Path) -> Counter[str]:
-    """By a weight's name, else by the module of the first node that it reaches: the exporter renames what it transposes."""
+def weights_of_onnx(path: Path) -> dict[str, int]:
+    """Bytes by part of an ONNX graph: by a weight's name, else by the module of the first node that it reaches: the exporter renames what it transposes."""
     import onnx
 
     from harness.support.onnx_layers import module_paths
@@ -51,7 +44,7 @@ def _of_onnx(path: Path) -> Counter[str]:
         size = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         part = part_of(tensor.name)
         found[part if part != "other" else part_of(_reached(tensor.name, readers, paths))] += size
-    return found
+    return dict(sorted(found.items()))
 
 
 def _reached(name: str, readers: Mapping[str, Sequence[Any]], paths: Mapping[str, str]) -> str:

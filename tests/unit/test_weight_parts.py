@@ -1,18 +1,12 @@
 """Bytes of weights by part, against files of known tensors."""
 
-from types import SimpleNamespace
-
 import numpy as np
 from onnx import helper
 from safetensors.numpy import save_file
 
 from harness.support.onnx_layers import SCOPES
-from harness.support.weight_parts import weights_by_part
+from harness.support.weight_parts import weights_of_checkpoint, weights_of_onnx
 from tests.foreign_models import info, write
-
-
-def as_artifact(form: str, file: str) -> SimpleNamespace:
-    return SimpleNamespace(format=form, file=file)
 
 
 def test_weights_of_a_checkpoint_are_named_by_their_part(tmp_path):
@@ -23,7 +17,7 @@ def test_weights_of_a_checkpoint_are_named_by_their_part(tmp_path):
         "mean": np.zeros(3, np.float32),
     }
     save_file(tensors, tmp_path / "w.safetensors", metadata={"made": "here"})
-    found = weights_by_part(tmp_path, as_artifact("checkpoint", "w.safetensors"))
+    found = weights_of_checkpoint(tmp_path / "w.safetensors")
     assert found == {"encoder": 48, "neck": 10, "decoder": 16, "other": 12}
 
 
@@ -43,8 +37,4 @@ def test_a_weight_without_a_name_belongs_to_the_module_that_it_reaches(tmp_path)
         "unread": np.zeros(3, np.float32),
     }
     write(tmp_path / "m.onnx", nodes, [info("x", [1, 8])], [info("y", [1, 2])], tensors)
-    assert weights_by_part(tmp_path, as_artifact("onnx", "m.onnx")) == {"encoder": 128, "decoder": 12, "other": 12}
-
-
-def test_a_format_that_names_no_weights_says_nothing(tmp_path):
-    assert weights_by_part(tmp_path, as_artifact("tensorrt", "m.plan")) == {}
+    assert weights_of_onnx(tmp_path / "m.onnx") == {"encoder": 128, "decoder": 12, "other": 12}
