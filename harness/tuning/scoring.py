@@ -39,7 +39,7 @@ class Lost:
 class Scoring:
     """Judges cells and keeps what it found in the journal. `data` and `root` are for exports.
 
-    `is_over` says when nothing new may be begun, `left` how many seconds what has begun may still take.
+    `left`: seconds until what is not judged makes way for the race; what begins before that has LEAST_SECONDS at least.
     `lost`: cells that can't become candidates; `unreached`: what was not begun, or not finished within the budget.
     """
 
@@ -47,7 +47,6 @@ class Scoring:
     limits: Limits
     start: Candidate
     journal: Journal
-    is_over: Callable[[], bool]
     left: Callable[[], float]
     data: str | None = None
     root: Path | None = None
@@ -65,7 +64,7 @@ class Scoring:
     def _within_budget(self, candidate: Candidate) -> Assessed | None:
         """The same, None where the budget ended it; one that is much slower than the start fails."""
         known = self._known(candidate)
-        if known is not None or self.is_over():
+        if known is not None or self.left() <= 0:
             return known
         start = self._known(self.start)
         too_slow = LEAST_SECONDS + TOO_SLOW * start.seconds if start and start.seconds else CELL_SECONDS
@@ -125,7 +124,7 @@ class Scoring:
         key = f"export {cell.folder.name} {cell.label}"
         known = self.journal.get(key)
         try:
-            if known is None and cell.exporter and not self._is_made(cell) and (self.is_over() or not self._make(cell)):
+            if known is None and cell.exporter and not self._is_made(cell) and (self.left() <= 0 or not self._make(cell)):
                 self.unreached.append(cell.label)
                 return None
             if known is None:

@@ -64,8 +64,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self._begin = self.clock()
-        is_over, left = lambda: self._is_over(SCORING_SHARE), lambda: self.seconds - self.spent()
-        self.scoring = Scoring(self.setting, self.limits, self.start, self.journal, is_over, left, self.data, self.root)
+        self.scoring = Scoring(self.setting, self.limits, self.start, self.journal, lambda: SCORING_SHARE * self.seconds - self.spent(), self.data, self.root)
 
     def spent(self) -> float:
         """Seconds since this run began."""
@@ -147,7 +146,7 @@ class Search:
     def _heat(self, phase: str, arms: Sequence[Entry]) -> None:
         key = f"race {phase} {hashlib.sha256(' '.join(entry.key for entry in arms).encode()).hexdigest()[:16]}"
         known = self.journal.get(key)
-        if known is None and self._is_over(1.0):
+        if known is None and self.spent() >= self.seconds:
             return
         heat = Heat(**known) if known is not None else self._run_heat(arms)
         if known is None:
@@ -178,9 +177,6 @@ class Search:
         if not entry.has_raced:
             return bool(entry.misses)
         return best is not None and not entry.misses and not is_slower_than_near(self.rounds, entry, best, self.start.key)
-
-    def _is_over(self, share: float) -> bool:
-        return self.spent() >= share * self.seconds
 
     def _say(self, what: str, steps: int = 1) -> None:
         self.done = min(self.done + steps, self.total)

@@ -24,7 +24,7 @@ def start(tmp_path) -> Candidate:
 def scored(start: Candidate, left: float) -> scoring.Scoring:
     home = start.plan.folder.parent
     setting = Setting(dataset="synthetic", root=home / "data", split="val", tiles=2, device="cpu", work=home / "work")
-    judge = scoring.Scoring(setting, Limits(drop=0.005), start, Journal(home / "journal.jsonl", {}), lambda: False, lambda: left)
+    judge = scoring.Scoring(setting, Limits(drop=0.005), start, Journal(home / "journal.jsonl", {}), lambda: left)
     assert judge.assess(start).seconds > 0
     return judge
 
@@ -35,7 +35,7 @@ def hung(start: Candidate) -> Candidate:
 
 def test_what_the_budget_ends_is_not_judged_and_has_its_turn_again(start, monkeypatch):
     monkeypatch.setattr(scoring, "LEAST_SECONDS", 3.0)
-    judge, candidate = scored(start, left=0.0), hung(start)
+    judge, candidate = scored(start, left=0.01), hung(start)
     assert judge._within_budget(candidate) is None
     assert judge.journal.get(f"alone {candidate.key}") is None
 
@@ -51,7 +51,7 @@ def test_what_is_much_slower_than_the_start_fails_for_good(start, monkeypatch):
 
 def test_an_export_that_the_budget_ends_is_no_failure(start, monkeypatch):
     monkeypatch.setattr(scoring, "LEAST_SECONDS", 0.01)
-    judge = scored(start, left=0.0)
+    judge = scored(start, left=0.01)
     cell = scoring.Wanted("onnxruntime", "onnx", "fp32", start.plan.folder / "artifacts" / "onnx-fp32", "onnx")
     assert list(judge.passing([cell], ((1,), (1,)), lambda what: None)) == []
     assert (judge.unreached, judge.lost) == ([cell.label], [])
