@@ -63,6 +63,19 @@ def test_each_record_holds_what_three_counters_found(home):
         assert found.detail["agree"] is True
 
 
+def test_layers_divide_weights_flop_and_time_among_encoder_and_decoder(home, tmp_path, capsys):
+    settings = ["--root", str(home / "data"), "--out", str(tmp_path), "--probes", "flops", "--layers", "--json"]
+    assert run(["profile", str(home / "run"), "--profile", "ci", *settings]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {one["cell"]["backend"] for one in said} == {"torch_eager", "onnxruntime"}
+    for one in said:
+        flops = {part["name"]: part["flops"] for part in one["layers"]["parts"]}
+        counted = {outcome["quantity"]: outcome["samples"][0] for outcome in one["outcomes"] if outcome["kind"] == "measured"}
+        assert flops["encoder"] + flops["decoder"] == pytest.approx(counted["forward_flops"], rel=0.02)  # ONNX Runtime fills up channels
+        assert one["layers"]["weights"]["encoder"] > one["layers"]["weights"]["decoder"] > 0
+        assert all(part["seconds"] > 0 for part in one["layers"]["parts"])
+
+
 def test_the_other_formats_name_the_model(home, capsys):
     assert MODEL in table(home, capsys, "md")
     assert {row["model"] for row in csv.DictReader(table(home, capsys, "csv").splitlines())} == {MODEL}
