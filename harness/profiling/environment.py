@@ -36,7 +36,7 @@ def environment(threads: int, load: Mapping[str, float] | None = None) -> Enviro
     facts = {
         "cpu": cpu,
         "cores": cores,
-        "flags": _flags(),
+        "flags": processor_flags(),
         "memory_gb": round(memory / 2**30),
         "gpu": gpu.get("gpu"),
         "driver": gpu.get("driver"),
@@ -48,7 +48,7 @@ def environment(threads: int, load: Mapping[str, float] | None = None) -> Enviro
         machine=_slug(f"{cpu} {cores}c" + (f" {gpu['gpu']}" if gpu else "")),
         cpu=cpu,
         cores=cores,
-        flags=_flags(),
+        flags=processor_flags(),
         memory=memory,
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -71,7 +71,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _flags() -> tuple[str, ...]:
+def processor_flags() -> tuple[str, ...]:
+    """Those of the processor that decide how fast a precision is."""
     with contextlib.suppress(OSError):
         found = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
         return tuple(flag for flag in FLAGS if found and flag in found[1].split())

@@ -13,6 +13,7 @@ from harness.core.errors import ConfigError, HarnessError, UnavailableError
 from harness.core.files import canonical_json
 from harness.core.ports import Backend, Exporter
 from harness.core.registry import BACKENDS, EXPORTERS
+from harness.profiling.environment import processor_flags
 from harness.profiling.plan import CellPlan, makers_of
 from harness.stages import artifact_folder
 
@@ -111,7 +112,7 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
         cells = [Wanted(name, one.format, one.precision, folder, options=_made_with(one)) for folder, one in known if one.format in formats]
         cells += _to_make(name, formats[0], subject, known) if is_checkpoint else []
         for cell in cells:
-            lack = backend.lacks(cell.precision, device)
+            lack = backend.lacks(cell.precision, device) or emulated(cell.precision, device, processor_flags())
             if lack:
                 left_out.append(f"{cell.label}: unsupported: {lack}")
             else:
@@ -119,6 +120,13 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
     if not wanted:
         raise ConfigError(f"nothing to tune: no runtime of {', '.join(runtimes)} runs {subject}; {'; '.join(left_out)}", "harness doctor")
     return sorted(wanted, key=lambda cell: _place(cell, device)), left_out
+
+
+def emulated(precision: str, device: str, flags: Sequence[str]) -> str:
+    """Why a precision that runs is no candidate: without instructions of its own a processor makes it slower than fp32. "" where it has them, or they are not known."""
+    if (precision, device) == ("bf16", "cpu") and flags and not any("bf16" in flag for flag in flags):
+        return "this processor has no bf16 instructions, so it is slower than fp32"
+    return ""
 
 
 def _place(cell: Wanted, device: str) -> tuple[bool, int]:

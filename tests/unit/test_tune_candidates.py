@@ -8,7 +8,8 @@ from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, WEIGHTS_FILE, 
 from harness.core.errors import ConfigError, UnavailableError
 from harness.core.files import sha256_of_file, write_value
 from harness.profiling.plan import CellPlan
-from harness.tuning.candidates import milder, runtimes_here, variants_of, wanted_of, ways_of
+from harness.tuning import candidates
+from harness.tuning.candidates import emulated, milder, runtimes_here, variants_of, wanted_of, ways_of
 from tests.builders import checkpoint
 
 pytest.importorskip("onnxruntime")
@@ -85,6 +86,15 @@ def test_fp16_is_left_out_where_the_runtime_would_cast_it_to_fp32(machine, is_wa
     wanted, left_out = wanted_of(home, ["onnxruntime"], "cpu")
     assert any(cell.precision == "fp16" for cell in wanted) == is_wanted
     assert any("fp16: unsupported: ONNX Runtime has no fp16 kernels" in words for words in left_out) != is_wanted
+
+
+@pytest.mark.parametrize(("flags", "is_left_out"), [(("avx2", "fma"), True), (("avx512f", "avx512_bf16"), False), (("asimd", "bf16"), False), ((), False)])
+def test_bf16_is_left_out_where_a_processor_would_emulate_it(flags, is_left_out, home, monkeypatch):
+    monkeypatch.setattr(candidates, "processor_flags", lambda: flags)
+    found, left_out = wanted_of(home, ["torch_export"], "cpu")
+    assert any("no bf16 instructions" in line for line in left_out) is is_left_out
+    assert any(cell.precision == "bf16" for cell in found) is not is_left_out
+    assert not emulated("bf16", "cuda", flags)
 
 
 def test_an_artifact_folder_restricts_the_search_to_it(home):
