@@ -123,7 +123,7 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
 
 
 def emulated(precision: str, device: str, flags: Sequence[str]) -> str:
-    """Why a precision that runs is no candidate: without instructions of its own a processor makes it slower than fp32. "" where it has them, or they are not known."""
+    """Why a precision that runs is no candidate: a processor without instructions for it is slower than in fp32. "" where it has them, or may have."""
     if (precision, device) == ("bf16", "cpu") and flags and not any("bf16" in flag for flag in flags):
         return "this processor has no bf16 instructions, so it is slower than fp32"
     return ""
