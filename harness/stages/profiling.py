@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from harness.profiling.environment import available_cores, environment
 from harness.profiling.isolate import run_job
 from harness.profiling.job import Job
 from harness.profiling.plan import BUNDLED_DATA, REFERENCE, CellPlan, home_of, job_of
-from harness.profiling.run import cell_of, record_of, require_tile, used_by, work_folder, write_examples
+from harness.profiling.run import cell_of, record_of, require_tile, used_by, work_folder
 from harness.profiling.sweep import Rate, is_over, rate_of
 from harness.results.store import read_records, write_record
 from harness.stages.data import Progress, data_of, silent
@@ -104,27 +105,29 @@ def profile_cells(
     sweep([Path(tempfile.gettempdir()), *out.glob("*/*")])
     known, fingerprint = _known_records(out) if reuse else {}, environment(threads).fingerprint
     work = Path(tempfile.mkdtemp(prefix=marked("harness-")))
+
+    @functools.cache
+    def computed(home: Path | None) -> tuple[Path | None, str]:
+        """The reference's outputs where no cell of this run gives them: made for the first cell that needs them, tried once."""
+        return _reference_outputs(home, profile, threads, dataset, folder, work)
+
     try:
         reference = _reference_in(bundle) if bundle and "parity" in profile.probes else None
-        why = "not among the probes" if "parity" not in profile.probes else ""
         for index, plan in enumerate(plans):
             progress(index, len(plans), plan.label)
-            if "parity" in profile.probes and plan.backend == REFERENCE:
-                why = "this cell is the reference that others are compared with"
-            elif "parity" in profile.probes and plan.artifact.checkpoint.is_foreign:
-                why = "the model was not trained here, so there is no checkpoint to compare with"
-            elif "parity" in profile.probes and reference is None and dataset:
-                reference, why = _reference_outputs(plans, plan, profile, threads, dataset, folder, work)
-            is_reference = plan.backend == REFERENCE
+            why = _why_no_parity(plan, profile, dataset)
+            gives = "parity" in profile.probes and plan.backend == REFERENCE and not profile.runtime.options  # options may round, as tf32 does
             rates: list[Rate | None] = []
             for batch in profile.input.batches or (profile.input.batch,):
-                job = job_of(plan, profile.at_batch(batch), threads, dataset, folder, _cell_folder(work, plan, batch))
-                keeps = is_reference and reference is None and "parity" in profile.probes
-                job = job.model_copy(update={"reference": None if is_reference else reference, "no_reference": why, "keep_outputs": keeps})
+                job = job_of(plan, profile.at_batch(batch), threads, dataset, folder, _cell_folder(work / str(index), plan, batch))
+                keeps = gives and reference is None
                 key = (cell_of(job, plan.artifact), profile.sha256, fingerprint, _named(used_by(job, plan.artifact)), sha256_of_bundle(bundle_facts(job)))
                 if key in known:
                     path, record, is_new = *known[key], False
                 else:
+                    if reference is None and not why:
+                        reference, why = computed(_checkpoint_of(plan, plans))
+                    job = job.model_copy(update={"reference": None if why else reference, "no_reference": why, "keep_outputs": keeps})
                     record, is_new = record_of(job, plan.artifact, command, profile), True
                     path = write_record(out, record)
                     _keep_pictures(job, path)
@@ -197,11 +200,26 @@ def _scored_on(record: ProfileRecord) -> tuple[tuple[str, str] | None, str | Non
     return _named(record.data), sha256_of_bundle(record.detail)
 
 
+def _why_no_parity(plan: CellPlan, profile: DeploymentProfile, dataset: str | None) -> str:
+    """Why a cell is compared with nothing, "" where it is compared with its checkpoint."""
+    if "parity" not in profile.probes:
+        return "not among the probes"
+    if plan.backend == REFERENCE:
+        return "this cell is the reference that others are compared with"
+    if plan.artifact.checkpoint.is_foreign:
+        return "the model was not trained here, so there is no checkpoint to compare with"
+    return "" if dataset else "no data set on whose tiles they could be compared"
+
+
+def _checkpoint_of(plan: CellPlan, plans: Sequence[CellPlan]) -> Path | None:
+    """The folder of the checkpoint that a cell is compared with."""
+    return next((other.folder for other in plans if other.artifact.format == "checkpoint"), None) or home_of(plan)
+
+
 def _reference_outputs(
-    plans: Sequence[CellPlan], plan: CellPlan, profile: DeploymentProfile, threads: int, dataset: str, folder: Path | None, work: Path
+    home: Path | None, profile: DeploymentProfile, threads: int, dataset: str | None, folder: Path | None, work: Path
 ) -> tuple[Path | None, str]:
-    """Logits of the checkpoint on the reference backend over the same tiles, or None and why they can't be had."""
-    home = next((other.folder for other in plans if other.artifact.format == "checkpoint"), None) or home_of(plan)
+    """Logits of the checkpoint in `home` on the reference backend over the same tiles, or None and why they can't be had."""
     if home is None:
         return None, "its checkpoint is not beside it: profile the checkpoint folder, which stands for its artifacts too"
     if importlib.util.find_spec("torch") is None:
@@ -211,7 +229,5 @@ def _reference_outputs(
     only_scores = profile.model_copy(update={"probes": ("accuracy",), "runtime": plain})
     cell = CellPlan(home, artifact, REFERENCE)
     job = job_of(cell, only_scores, threads, dataset, folder, _cell_folder(work / "reference", cell, profile.input.batch))
-    job.work.mkdir(parents=True)
-    write_examples(job, artifact)
     answer = run_job(job)
     return (job.outputs_folder, "") if job.outputs_folder.is_dir() else (None, f"the reference could not be computed: {answer.failed}")
