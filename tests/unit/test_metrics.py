@@ -92,6 +92,20 @@ def test_calibration_is_torchmetrics(seed, ignore):
     assert ours.value == pytest.approx(float(oracle(torch.tensor(logits)[None], torch.tensor(truth)[None])), abs=1e-5)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_a_softmax_inside_the_model_is_not_taken_again(kind):
+    """Probabilities are the confidence itself, which torchmetrics takes them for too."""
+    from torchmetrics.classification import MulticlassCalibrationError
+
+    rng = np.random.default_rng(0)
+    shares, truth = special.softmax(rng.normal(0, 3, (4, 32, 32)), axis=0).astype(kind), rng.integers(0, 4, (32, 32))
+    accumulator = METRICS.load("calibration").start("abcd", None)
+    accumulator.update(shares, truth, "r")
+    (ours,) = accumulator.result()
+    oracle = MulticlassCalibrationError(num_classes=4, n_bins=15, norm="l1")
+    assert ours.value == pytest.approx(float(oracle(torch.tensor(shares.astype(np.float32))[None], torch.tensor(truth)[None])), abs=1e-5)
+
+
 def test_calibration_by_hand():
     """Two pixels of confidence 1 and two of 0.5 (a tie, so class 0): one wrong in each pair."""
     logits, truth = np.array([[[9e3, 9e3, 0, 0]], [[0, 0, 0, 0]]], np.float32), np.array([[0, 1, 0, 1]])
