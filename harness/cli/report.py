@@ -78,16 +78,19 @@ def _records_of(subject: Path, folder: Path) -> list[tuple[ProfileRecord, Path |
     from harness.core.files import sha256_of_file
     from harness.results.store import read_records, record_path
 
+    made_of = None
     if subject.is_file():
         wanted = {sha256_of_file(subject)}
     elif subject.is_dir():
         artifact = read_subject(subject)
-        wanted = {artifact.checkpoint_sha256} if artifact.format == "checkpoint" else {artifact.sha256}
+        made_of = artifact.checkpoint_sha256
+        # Older records have the file's own hash, which of an OpenVINO graph says nothing of its weights; the checkpoint's does.
+        wanted = {made_of} if artifact.format == "checkpoint" else {artifact.identity, artifact.sha256}
     else:
         raise ConfigError(f"{subject} does not exist", "give a checkpoint or artifact folder, a model's file, or a record")
     if not folder.is_dir():
         return []
     known = read_records(folder)
     say_unread(known.problems)
-    chosen = [record for record in known.records if {record.cell.artifact_sha256, record.cell.checkpoint_sha256} & wanted]
-    return [(record, record_path(folder, record)) for record in chosen]
+    cells = [(record, {record.cell.artifact_sha256, record.cell.checkpoint_sha256}) for record in known.records]
+    return [(record, record_path(folder, record)) for record, own in cells if own & wanted and (made_of is None or made_of in own)]

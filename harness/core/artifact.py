@@ -113,6 +113,11 @@ class Artifact(Value):
 
     model_config = {"frozen": True, "extra": "forbid", "populate_by_name": True, "serialize_by_alias": True}
 
+    @property
+    def identity(self) -> str:
+        """Hash of all its bytes: the file's sha256, or one over the hashes of all files where its weights lie beside it."""
+        return sha256_of_text(canonical_json({**self.files, self.file: self.sha256})) if self.files else self.sha256
+
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """The checkpoint in `folder`. Raises CheckpointError naming the file and what is wrong."""

@@ -85,7 +85,7 @@ def cell_of(job: Job, artifact: Artifact) -> Cell:
         batch=job.profile.input.batch,
         tile=tile_size(job.profile, artifact),
         threads=job.threads,
-        artifact_sha256=artifact.sha256,
+        artifact_sha256=artifact.identity,
         checkpoint_sha256=artifact.checkpoint_sha256,
         shape=_shape(artifact) if artifact.checkpoint.is_foreign else "",
         variant=variant_of(artifact),
@@ -170,4 +170,4 @@ def _unanswered(profile: DeploymentProfile, answer: Answer) -> tuple[Outcome, ..
 
 def work_folder(base: Path, backend: str, artifact: Artifact) -> Path:
     """Where a cell's job, inputs, outputs and messages lie while it is measured."""
-    return base / f"{backend}-{artifact.format}-{artifact.precision}-{artifact.sha256[:8]}"
+    return base / f"{backend}-{artifact.format}-{artifact.precision}-{artifact.identity[:8]}"

@@ -44,7 +44,7 @@ class Candidate:
     def key(self) -> str:
         """Its identity, which moves with the artifact's bytes."""
         artifact = self.plan.artifact
-        return f"{self.plan.backend} {artifact.format} {artifact.precision} {artifact.sha256[:12]} {self.threads} {self.batch} {canonical_json(self.options)}"
+        return f"{self.plan.backend} {artifact.format} {artifact.precision} {artifact.identity[:12]} {self.threads} {self.batch} {canonical_json(self.options)}"
 
     @property
     def label(self) -> str:

@@ -152,7 +152,7 @@ def _settings(subject: Path, start: Candidate, asked: Asked, setting: Setting) -
         "harness": harness.__version__,
         "machine": environment(asked.threads[-1]).fingerprint,
         "checkpoint": start.plan.artifact.checkpoint_sha256,
-        "artifact": own.sha256,
+        "artifact": own.identity,
         "tiles": sha256_of_file(setting.root / "index.json"),
         **{f"--{name}": value for name, value in asked.model_dump(mode="json").items()},
     }

@@ -141,7 +141,7 @@ def say(text: str) -> None:
 
 
 def _artifact(one: Candidate) -> str:
-    return f"{one.plan.backend} {one.plan.artifact.sha256}"
+    return f"{one.plan.backend} {one.plan.artifact.identity}"
 
 
 def measure(checkpoint: Path, *, out: Path, root: Path | None, rounds: int, threads: tuple[int, ...], tiles: int, seconds: float) -> dict[str, Any]:
