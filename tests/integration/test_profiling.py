@@ -293,6 +293,25 @@ def test_a_timed_logit_is_compared_where_tiles_are_windowed_too(subject, larger,
             list(open_subject.predictions())
 
 
+def test_a_timed_logit_is_compared_where_its_tiles_are_not_scored(subject, data, tmp_path):
+    """The third of four batches was timed, and two tiles are scored."""
+    from harness.profiling.run import write_examples
+    from harness.profiling.subject import opened
+
+    one = job(subject, data, tmp_path / "w", isolate=False, max_tiles=2)
+    one.work.mkdir()
+    write_examples(one, artifact_from_checkpoint(subject))
+    with opened(one) as open_subject:
+        open_subject.session.bind(open_subject.examples()[2])
+        right = open_subject.session.outputs()[0]
+        open_subject.keep_timed(2, right)
+        assert len(list(open_subject.predictions())) == 2
+        open_subject.keep_timed(2, right + 9.0)
+        shutil.rmtree(one.outputs_folder)
+        with pytest.raises(MeasurementError, match="timed call computed something else"):
+            list(open_subject.predictions())
+
+
 @pytest.mark.parametrize(("probes", "keep", "kept"), [(("accuracy",), True, True), (("accuracy",), False, False), (("accuracy", "parity"), False, True)])
 def test_logits_are_written_only_where_somebody_reads_them(subject, data, tmp_path, probes, keep, kept):
     first = job(subject, data, tmp_path / "a", probes=("accuracy",))
