@@ -31,12 +31,13 @@ def available_cores() -> int:
 
 def environment(threads: int, load: Mapping[str, float] | None = None) -> Environment:
     """This machine, running with `threads` threads; `load` is what else it did (`profiling.disturbance`)."""
-    cpu, gpu = _cpu_name(), _gpu()
+    cpuinfo, gpu = _cpuinfo(), _gpu()
+    cpu, flags = cpu_name(cpuinfo), _flags(cpuinfo)
     cores, memory = available_cores(), _memory()
     facts = {
         "cpu": cpu,
         "cores": cores,
-        "flags": processor_flags(),
+        "flags": flags,
         "memory_gb": round(memory / 2**30),
         "gpu": gpu.get("gpu"),
         "driver": gpu.get("driver"),
@@ -48,7 +49,7 @@ def environment(threads: int, load: Mapping[str, float] | None = None) -> Enviro
         machine=_slug(f"{cpu} {cores}c" + (f" {gpu['gpu']}" if gpu else "")),
         cpu=cpu,
         cores=cores,
-        flags=processor_flags(),
+        flags=flags,
         memory=memory,
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
@@ -63,20 +64,28 @@ def environment(threads: int, load: Mapping[str, float] | None = None) -> Enviro
     )
 
 
-def _cpu_name() -> str:
+def _cpuinfo() -> str:
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("model name", "Model", "Hardware")):
-                return re.sub(r"\((R|TM)\)", "", line.partition(":")[2]).strip()
-    return platform.processor() or platform.machine()
+        return Path("/proc/cpuinfo").read_text()
+    return ""
+
+
+def cpu_name(cpuinfo: str) -> str:
+    """The processor, from /proc/cpuinfo. Of an ARM core with its maker's and its own number, since many have no name, or that of the architecture."""
+    name = re.search(r"^(?:model name|Model|Hardware)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    cores = re.findall(r"^CPU implementer\s*: *(\S+)$.*?^CPU part\s*: *(\S+)$", cpuinfo, re.MULTILINE | re.DOTALL)
+    known = re.sub(r"\((R|TM)\)", "", name[1]).strip() if name else platform.processor() or platform.machine()
+    return " ".join([known, *sorted({f"{maker}/{part}" for maker, part in cores})])
 
 
 def processor_flags() -> tuple[str, ...]:
-    """Those of the processor that decide how fast a precision is."""
-    with contextlib.suppress(OSError):
-        found = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        return tuple(flag for flag in FLAGS if found and flag in found[1].split())
-    return ()
+    """Those of the processor that decide how fast a precision is; () where the system does not tell them."""
+    return _flags(_cpuinfo())
+
+
+def _flags(cpuinfo: str) -> tuple[str, ...]:
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return tuple(flag for flag in FLAGS if found and flag in found[1].split())
 
 
 def _memory() -> int:
