@@ -102,12 +102,11 @@ def reason_of(code: int, errors: Path) -> str:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End the child and all that it started, also when this process was interrupted."""
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(timeout=GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
+    """End the child and all that it started, also when this process was interrupted, or when the child is gone and left others behind."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; on a Mac only those that nobody has waited for
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=GRACE_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()

@@ -442,6 +442,21 @@ def _command(folder: Path) -> bytes:
         return b""
 
 
+@pytest.mark.parametrize("last", ["", "; import time; time.sleep(600)"])
+def test_what_a_child_started_ends_with_it(last):
+    """A child that is gone, as one that memory ran out for, and one that hangs; each has left a process that would go on computing."""
+    from harness.profiling.isolate import end
+
+    code = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid, flush=True)" + last
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    started = int(child.stdout.readline())
+    if not last:
+        child.wait()
+    assert Path(f"/proc/{started}").exists()
+    end(child)
+    assert _ends(started)
+
+
 def test_a_child_whose_parent_was_gone_before_it_could_ask_the_kernel_ends_at_once():
     code = "from harness.profiling.isolate import end_with_parent\nend_with_parent()\nprint('goes on')"
     orphan = subprocess.run([sys.executable, "-c", code], env={**os.environ, "HARNESS_PARENT": "1"}, check=False, capture_output=True, text=True)
