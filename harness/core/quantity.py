@@ -104,7 +104,12 @@ _ALL = (
     Quantity("max_abs_error", "logit", "lower", "largest absolute difference of a logit from the checkpoint on torch_eager in fp32"),
     Quantity("energy", "J", "lower", "energy of one call, from a hardware counter"),
     Quantity("achieved_flops", "FLOP/s", "higher", "forward_flops of the batch over the median latency, taken in turns with the machine's own peak"),
-    Quantity("peak_share", "ratio", "higher", "achieved_flops over the best matrix product of this machine with the same threads in fp32, taken in turns"),
+    Quantity(
+        "peak_share",
+        "ratio",
+        "higher",
+        "achieved_flops over the best matrix product of this machine with the same threads, in the artifact's precision or fp32, taken in turns",
+    ),
     Quantity("arithmetic_intensity", "FLOP/B", "neither", "forward_flops over the bytes of weights, input and output that one call must move at least"),
 )
 

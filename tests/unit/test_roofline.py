@@ -135,6 +135,15 @@ def test_without_a_peak_there_is_no_share_and_nothing_is_decided(tmp_path, monke
     assert found["achieved_flops"].value == pytest.approx(2 * 1e9 / 0.25)
 
 
+def test_a_peak_with_the_threads_of_another_process_is_not_taken_and_not_kept(tmp_path, monkeypatch):
+    one = subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)})
+    one.profile = profile(sampling={"isolate": False})
+    found = outcomes(tmp_path, monkeypatch, Peaks(16e9, 2e9), one)
+    assert "isolate" in found["peak_share"].reason
+    assert found["achieved_flops"].value == pytest.approx(2 * 1e9 / 0.25)
+    assert read_peaks(peaks_file("f0", 1, "cpu", "fp32")) is None
+
+
 def test_the_call_after_the_triad_is_not_timed(tmp_path, monkeypatch):
     """A call that meets cold caches takes ten times as long."""
     one, cold = subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)}), []
