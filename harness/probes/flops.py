@@ -62,6 +62,8 @@ class Flops:
         if not counters:
             return Missing(quantity="forward_flops", why="unsupported", reason="no counter could read this artifact")
         figure = counters.get("torch flop counter", next(iter(counters.values())))
+        if not figure:
+            return Missing(quantity="forward_flops", why="unsupported", reason="the model holds no convolution and no matrix product")
         spread = (max(counters.values()) - min(counters.values())) / figure
         detail = {"counters": counters, "spread": spread, "agree": spread <= AGREEMENT if len(counters) > 1 else None}
         return Measurement(quantity="forward_flops", samples=(float(figure),), detail=detail)

@@ -145,3 +145,14 @@ def test_the_exported_graph_and_the_network_have_the_same_count(tmp_path, name):
     program.save(tmp_path / "m.onnx")
     found = flops_of_onnx(tmp_path / "m.onnx", [TensorSpec(name="x", shape=("batch", 3, 224, 224), dtype="float32")])
     assert sum(found.values()) == meta(name)
+
+
+def test_a_model_without_a_product_says_so(tmp_path):
+    from harness.probes.flops import PROBE
+
+    onnx.save(graph([helper.make_node("Relu", ["x"], ["y"])], {"x": ("batch", 3, 8, 8)}, "y"), tmp_path / "m.onnx")
+    spec = TensorSpec(name="x", shape=("batch", 3, 8, 8), dtype="float32")
+    artifact = SimpleNamespace(format="onnx", flops={}, file="m.onnx", inputs=(spec,))
+    found = {outcome.quantity: outcome for outcome in PROBE.measure(SimpleNamespace(folder=tmp_path, artifact=artifact))}
+    assert found["graph_flops"].value == 0.0
+    assert "no convolution and no matrix product" in found["forward_flops"].reason
