@@ -145,8 +145,9 @@ class DatasetSpec:
     `prepare(root, progress, **options)` builds it in the folder `root` (progress(done, total, what) is called as it goes);
     `open(root, split)` gives the tiles of "train", "val" or "test" and raises DataError with the next command when the set is not
     there or corrupt; `fake(root, seed)` writes a few small tiles in the true format, for tests. `mean` and `std` are per band, in
-    the units of the pixels. `gsd_m` is the ground sampling distance in meters per pixel (None: unknown). `baselines(source)` gives
-    named predictors that need no training, each a function from an image (C, H, W) to class indices (H, W).
+    the units of the pixels. `gsd_m` is the ground sampling distance in meters per pixel (None: unknown); where it changes over
+    the set, the side of a square of a pixel's mean ground in test. `baselines(source)` gives named predictors that need no training,
+    each a function from an image (C, H, W) to class indices (H, W).
     """
 
     name: str

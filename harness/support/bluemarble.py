@@ -18,8 +18,9 @@ from harness.support.tilefolder import Layout, Piece, Progress, Split, write_fol
 
 TILE_SIZES = (128, 256)
 CRS = "EPSG:4326"
-#: North to south; a pixel's width east to west shrinks with the cosine of the latitude.
-GSD_M = 7421.0
+#: Side of a square of as much ground as a pixel of test has on average: 7413 m north to south, 0.70 of that east to west, where
+#: it shrinks with the cosine of the latitude (0.23 to 1.00). Of train and val it is 5969 and 5940 m.
+GSD_M = 6211.0
 #: Blue Marble is made of MODIS bands 1, 4 and 3.
 BANDS = (
     Band(name="red", wavelength_um=0.645),

@@ -70,6 +70,15 @@ def test_counts_statistics_and_baselines(built, name):
     assert tile.mask.shape == (spec.tile, spec.tile)
 
 
+@pytest.mark.parametrize("name", ["bluemarble_ice", "bluemarble_landcover"])
+def test_a_pixel_counts_as_much_ground_as_it_has_on_a_sphere(built, name):
+    """A zone between two latitudes on the sphere of the Earth's surface area: R^2 * width * (sin(north) - sin(south))."""
+    spec = DATASETS.load(name)
+    west, south, east, north = np.radians([tile.bounds for tile in all_tiles(name, built(name), "test")[2]]).T
+    ground = 6_371_007.2**2 * (east - west) * (np.sin(north) - np.sin(south))
+    assert spec.gsd_m**2 == pytest.approx(ground.mean() / spec.tile**2, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", TILES)
 def test_rebuild_gives_the_same_bytes(built, name, tmp_path):
     first = built(name)
