@@ -22,6 +22,12 @@ def test_peaks_are_work_over_seconds():
     assert seen == Peaks(2 * 10**3 / 2.0, 5 * 8 * 100 / 4.0)
 
 
+def test_a_kernel_is_run_until_the_threads_of_what_ran_before_are_quiet():
+    """Two runs that share their cores, 90 ms each, then one that has them alone."""
+    ticks = iter([0.0, 0.09, 0.18, 0.21, 1.0, 1.5])
+    assert Bench((Kernel(lambda: None, 8.0),), Kernel(lambda: None, 1.0), lambda: next(ticks)).once() == pytest.approx(Peaks(8.0 / 0.03, 1.0 / 0.5))
+
+
 def test_the_triad_computes_what_stream_says():
     """In one pass PyTorch reads two arrays of float32 and writes one."""
     assert np.array_equal(numpy_triad(1001, 3).run(), np.full(1001, 1.0 + 3.0 * 2.0))
