@@ -21,6 +21,7 @@ from harness.profiling.isolate import end_with_parent, run_job
 from harness.profiling.job import Answer, Job
 from harness.profiling.rounds import calls_per_visit, time_rounds
 from harness.profiling.subject import OpenSubject, opened
+from harness.support.clock import settle
 from harness.support.sampling import warm_up
 
 MODULE = "harness.profiling.paired"
@@ -76,7 +77,7 @@ def time_in_turns(subjects: Sequence[OpenSubject], pair: Pair) -> list[tuple[flo
     sampling = subjects[0].profile.sampling
     warm = [percentile(warm_up(arm, sampling, clock)[-5:], 0.5) for arm in arms]
     calls = calls_per_visit(max(warm), pair.visit_seconds)
-    return time_rounds(arms, clock, rounds=pair.rounds, calls=calls, max_seconds=pair.max_seconds)
+    return time_rounds(arms, clock, rounds=pair.rounds, calls=calls, max_seconds=pair.max_seconds, rest=settle)
 
 
 def call_of(session: Session, batches: Sequence[list[np.ndarray]]) -> Callable[[], None]:

@@ -9,6 +9,13 @@ from harness.core.ports import Clock
 
 wall_clock: Clock = time.perf_counter
 cpu_clock: Clock = time.process_time
+#: Seconds for which a runtime's threads wait for the next call without sleeping. ONNX Runtime's turn 2^20 times, 36 to 53 ms as measured.
+SPINNING = 0.1
+
+
+def settle() -> None:
+    """Wait until threads of what ran before no longer spin."""
+    time.sleep(SPINNING)
 
 
 class ManualClock:

@@ -1,6 +1,8 @@
 """The gate's statistics against hand-made cases, an outside oracle, and a made-up busy machine."""
 
+import io
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError
 from harness.core.measurement import Interval
 from harness.core.tolerance import Tolerance, tolerance_from
-from harness.profiling.rounds import calls_per_visit, order_of, time_rounds
+from harness.profiling import paired
+from harness.profiling.rounds import MANY_CALLS, calls_per_visit, order_of, time_rounds, visit
 from harness.results import regression
 from harness.results.regression import Change, Outcome, Round, Seen
+from harness.support.clock import ManualClock
+from harness.tuning import arm
 from tests.machine_model import BusyMachine
 
 FIVE = Tolerance(0.05, True)
@@ -61,6 +66,48 @@ def test_a_linear_drift_cancels_within_a_round():
         assert one[1] / one[0] == pytest.approx(1.0)
         assert one[2] / one[0] == pytest.approx(1.0)
     assert found[-1][0] / found[0][0] > 1.02
+
+
+def spinning(clock: ManualClock, seconds: float, *, spins: bool, until: list[float]):
+    """An arm whose calls take twice as long while another's threads spin, as its own do for 50 ms after a call."""
+
+    def call() -> None:
+        clock.advance(seconds * (1 if spins or clock() >= until[0] else 2))
+        until[0] = clock() + 0.05 if spins else until[0]
+
+    return call
+
+
+@pytest.mark.parametrize(("seconds", "rests", "ratio"), [(0.2, False, 2.0), (0.2, True, 1.0), (0.0005, False, 1.0), (0.02, True, 1.0)])
+def test_what_an_arm_leaves_running_is_waited_for(seconds, rests, ratio):
+    """Two of the three spin, so that the third always comes after one that does. Of many short calls some come after that."""
+    clock, until = ManualClock(), [0.0]
+    arms = [spinning(clock, seconds, spins=spins, until=until) for spins in (True, True, False)]
+    rest = (lambda: clock.advance(0.1)) if rests else None
+    calls = calls_per_visit(seconds, 0.05)
+    found = time_rounds(arms, clock, rounds=6, calls=calls, max_seconds=1e9, rest=rest)
+    assert max(one[2] / one[0] for one in found) == pytest.approx(ratio)
+
+
+def test_before_many_calls_nobody_rests():
+    clock, rests = ManualClock(), []
+    visit(lambda: clock.advance(0.001), clock, MANY_CALLS, rest=lambda: rests.append("many"))
+    visit(lambda: clock.advance(0.001), clock, MANY_CALLS - 1, rest=lambda: rests.append("fewer"))
+    assert rests == ["fewer"]
+
+
+@pytest.mark.parametrize("module", [arm, paired])
+def test_processes_that_take_turns_rest(module, monkeypatch):
+    clock, rests = ManualClock(), []
+    session = SimpleNamespace(bind=lambda inputs: None, run=lambda: clock.advance(0.2), sync=lambda: None)
+    subject = SimpleNamespace(session=session, examples=lambda: [[]], clock=clock, profile=DeploymentProfile(schema=1, name="x", purpose="x"))
+    monkeypatch.setattr(module, "settle", lambda: rests.append(clock()))
+    if module is paired:
+        paired.time_in_turns([subject] * 3, SimpleNamespace(visit_seconds=0.05, rounds=4, max_seconds=1e9))
+    else:
+        monkeypatch.setattr(arm, "ask", lambda probe, subject: [])
+        arm._serve(subject, io.StringIO("1\n" * 24), io.StringIO())
+    assert len(rests) == 4 * 6
 
 
 def test_rounds_end_when_the_seconds_are_over_but_not_before_four():
