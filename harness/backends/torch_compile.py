@@ -50,6 +50,13 @@ class TorchCompile:
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return chosen("torch_compile", OPTIONS, options)
 
+    def import_model(self, artifact: Artifact) -> None:
+        """Import the compiler and what builds the network, so that loading it is not charged with imports."""
+
+        from harness.support.model import specs_of
+
+        specs_of(artifact.checkpoint.model)
+
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
         reason = self.unavailable(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,12 @@ class TorchExport:
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         return chosen("torch_export", {}, options)
+
+    def import_model(self, artifact: Artifact) -> None:
+        """Import what loads a program, so that loading it is not charged with imports: they are 100 MB, and most of its seconds."""
+        with contextlib.suppress(ImportError):  # the modules are PyTorch's own affair, so another release may keep them elsewhere
+            importlib.import_module("torch.export._trace")
+            importlib.import_module("torch.export.pt2_archive._package")
 
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
