@@ -29,7 +29,7 @@ from harness.support.clock import wall_clock
 from harness.support.layout import as_input, filled, image_side, logits_from, require_readable, window_side
 from harness.support.reading import read_ahead
 from harness.support.sampling import timed
-from harness.support.scenes import cut, parts_of
+from harness.support.scenes import cut, parts_of, spans
 from harness.support.windows import predict_stream
 
 #: Pixels of the windows that share a call: more is no faster on a CPU (measured: 32 windows of 64 px), and a GPU wants more to do.
@@ -140,7 +140,7 @@ class OpenSubject:
         size = window_side(self.artifact)
         is_whole = first.image.shape[1:] == (size, size)
         batch = self.profile.input.batch if is_whole else self._windows_per_call(size)
-        if not is_whole or not self._is_timed_batch_scored(count):
+        if not (is_whole and len(spans(size)) == 1 and self._is_timed_batch_scored(count)):
             self._repeat_timed()
 
         def images() -> Iterator[np.ndarray]:
@@ -173,7 +173,8 @@ class OpenSubject:
     def _compare_with_timed(self, number: int, scored: np.ndarray) -> None:
         """Fast but wrong must not pass: logits seen while timing equal those that are scored (the idea of MLPerf's TEST01).
 
-        Where tiles are covered by windows, or not all are scored, no scored logit may be that of a timed call: see `_repeat_timed`.
+        Where tiles are covered by windows, or scored in blocks, or not all are scored, no scored logit may be that of a timed call: see
+        `_repeat_timed`.
         """
         if self.timed is None:
             return

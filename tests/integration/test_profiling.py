@@ -293,19 +293,21 @@ def test_a_timed_logit_is_compared_where_tiles_are_windowed_too(subject, larger,
             list(open_subject.predictions())
 
 
-def test_a_timed_logit_is_compared_where_its_tiles_are_not_scored(subject, data, tmp_path):
-    """The third of four batches was timed, and two tiles are scored."""
+@pytest.mark.parametrize(("tiles", "block", "parts"), [(2, 1024, 2), (12, 32, 48)])
+def test_a_timed_logit_is_compared_where_it_is_none_of_the_scored_ones(subject, data, tmp_path, monkeypatch, tiles, block, parts):
+    """The third of four batches was timed, and only two tiles are scored, or blocks smaller than a tile."""
     from harness.profiling.run import write_examples
     from harness.profiling.subject import opened
 
-    one = job(subject, data, tmp_path / "w", isolate=False, max_tiles=2)
+    monkeypatch.setattr("harness.support.scenes.BLOCK", block)
+    one = job(subject, data, tmp_path / "w", isolate=False, max_tiles=tiles)
     one.work.mkdir()
     write_examples(one, artifact_from_checkpoint(subject))
     with opened(one) as open_subject:
         open_subject.session.bind(open_subject.examples()[2])
         right = open_subject.session.outputs()[0]
         open_subject.keep_timed(2, right)
-        assert len(list(open_subject.predictions())) == 2
+        assert len(list(open_subject.predictions())) == parts
         open_subject.keep_timed(2, right + 9.0)
         shutil.rmtree(one.outputs_folder)
         with pytest.raises(MeasurementError, match="timed call computed something else"):
