@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.tuning.choice import Entry, against
 from harness.tuning.race import Round, ratio
-from harness.tuning.search import UNREACHED, Choice, Search
+from harness.tuning.scoring import UNREACHED
+from harness.tuning.search import Choice, Search
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def rows_of(search: Search, choice: Choice) -> list[Row]:
     order = {"winner": 0, "tied": 1, "start": 2, "lost": 2, "failed": 3, "unreached": 4}
     ordered = sorted(rows.values(), key=lambda row: (order[row.status], -(row.speedup[0] if row.speedup else 0.0)))
     lost = [_lost_row(one.label, one.why, one.seen) for one in search.scoring.lost]
-    return [*ordered, *lost, *(Row(label, "unreached", UNREACHED) for label in search.scoring.unreached)]
+    return [*ordered, *lost, *(Row(one.label, "unreached", one.why) for one in search.scoring.unreached)]
 
 
 def _lost_row(label: str, why: str, seen: Any) -> Row:

@@ -21,8 +21,12 @@ from harness.tuning.journal import Journal
 EXPORT_SECONDS, CELL_SECONDS = 1800.0, 900.0
 #: What a step has at least when the budget is nearly over.
 LEAST_SECONDS = 60.0
+#: A step that the budget ended is begun again only where it may take so many times as long: it must not keep all others from their turn for ever.
+LONGER = 1.5
 #: A candidate that needs as many times the start's seconds for the same tiles, LEAST_SECONDS for its start apart, is not the fastest.
 TOO_SLOW = 10.0
+
+UNREACHED = "not reached: the budget was over; run again to go on"
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Scoring:
     data: str | None = None
     root: Path | None = None
     lost: list[Lost] = field(default_factory=list)
-    unreached: list[str] = field(default_factory=list)
+    unreached: list[Lost] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._jury = Jury(self.setting, self.start)
@@ -70,9 +74,12 @@ class Scoring:
         too_slow = LEAST_SECONDS + TOO_SLOW * start.seconds if start and start.seconds else CELL_SECONDS
         most = min(CELL_SECONDS, too_slow)
         limit = self._limited(most)
+        if self._is_too_long(f"alone {candidate.key}", limit, most):
+            return None
         found = self._timed(candidate, limit)
         if found.failed.startswith(TIMED_OUT):
             if limit < most:
+                self.journal.add(f"ended alone {candidate.key}", limit)
                 return None
             if most == too_slow:
                 found = found.model_copy(update={"failed": f"{found.failed}: over {TOO_SLOW:g} times what the network on PyTorch takes"})
@@ -90,6 +97,14 @@ class Scoring:
     def _kept(self, candidate: Candidate, found: Assessed) -> Assessed:
         self.journal.add(f"alone {candidate.key}", found.model_dump(mode="json"))
         return found
+
+    def _is_too_long(self, step: str, limit: float, most: float) -> bool:
+        """Whether the budget ended the step before, and `limit` gives it hardly more, and less than it may have at all."""
+        return limit < min(most, LONGER * (self.journal.get(f"ended {step}") or 0.0))
+
+    def _put_off(self, cell: Wanted, step: str) -> None:
+        ended = self.journal.get(f"ended {step}")
+        self.unreached.append(Lost(cell.label, f"not finished within {ended:.0f} s: a larger --budget" if ended else UNREACHED))
 
     def _limited(self, most: float) -> float:
         """Seconds that a step may take at most."""
@@ -110,7 +125,7 @@ class Scoring:
             candidates = ways_of(plan, *ways)
             seen = self._within_budget(candidates[0])
             if seen is None:
-                self.unreached.append(cell.label)
+                self._put_off(cell, f"alone {candidates[0].key}")
                 continue
             misses = misses_of(self.limits, drop=seen.drop, memory=None, latency=None)
             if seen.failed or misses:
@@ -121,11 +136,11 @@ class Scoring:
 
     def _made(self, cell: Wanted) -> CellPlan | None:
         """The cell with its artifact, exported where it is missing; None where that can't be, which is kept in `lost`."""
-        key = f"export {cell.folder.name} {cell.label}"
+        key = _export_key(cell)
         known = self.journal.get(key)
         try:
             if known is None and cell.exporter and not self._is_made(cell) and (self.left() <= 0 or not self._make(cell)):
-                self.unreached.append(cell.label)
+                self._put_off(cell, key)
                 return None
             if known is None:
                 return CellPlan(cell.folder, read_subject(cell.folder), cell.backend)
@@ -140,10 +155,13 @@ class Scoring:
         checkpoint, options = self.start.plan.folder, dict(cell.options)
         order = Order(checkpoint=checkpoint, to=cell.exporter, precision=cell.precision, out=cell.folder, options=options, data=self.data, root=self.root)
         limit = self._limited(EXPORT_SECONDS)
+        if self._is_too_long(_export_key(cell), limit, EXPORT_SECONDS):
+            return False
         try:
             export_apart(order, self.setting.work / "export", timeout=limit)
         except ExportError as error:
             if limit < EXPORT_SECONDS and TIMED_OUT in error.message:
+                self.journal.add(f"ended {_export_key(cell)}", limit)
                 return False
             raise
         return True
@@ -157,3 +175,7 @@ class Scoring:
             return (made.checkpoint_sha256, made.precision, known) == wanted
         except HarnessError:
             return False
+
+
+def _export_key(cell: Wanted) -> str:
+    return f"export {cell.folder.name} {cell.label}"

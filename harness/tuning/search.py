@@ -21,7 +21,7 @@ from harness.tuning.journal import Journal
 from harness.tuning.race import Round, is_slower, ratio
 from harness.tuning.scoring import CELL_SECONDS, Scoring
 
-#: Of the budget that goes to making and scoring artifacts at most; the rest is for racing.
+#: Of the budget: after it no export and no scoring is begun, and those that have begun end; the rest is for racing.
 SCORING_SHARE = 0.6
 #: Options are tried on candidates that may be within this of the fastest: they seldom gain more.
 NEAR = 1.10
@@ -30,7 +30,6 @@ LAST_RACES = 3
 #: Winners that fail when they are confirmed before the search gives up.
 MOST_CONFIRMED = 5
 NOT_ASKED = "not among --runtimes"
-UNREACHED = "not reached: the budget was over; run again to go on"
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_a_winner_beside_candidates_that_had_no_turn_is_the_best_so_far(home, fa
     real, out = search.Search.choose, tmp_path / "best.yaml"
 
     def choose(self):
-        self.scoring.unreached.append("fake checkpoint int8-static")
+        self.scoring.unreached.append(scoring.Lost("fake checkpoint int8-static", scoring.UNREACHED))
         return real(self)
 
     monkeypatch.setattr(search.Search, "choose", choose)

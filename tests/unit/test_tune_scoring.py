@@ -5,7 +5,7 @@ import pytest
 from harness.core.artifact import read_subject
 from harness.core.registry import DATASETS
 from harness.profiling.plan import CellPlan
-from harness.tuning import scoring
+from harness.tuning import scoring, search
 from harness.tuning.assessing import Setting
 from harness.tuning.candidates import Candidate
 from harness.tuning.choice import Limits
@@ -54,4 +54,33 @@ def test_an_export_that_the_budget_ends_is_no_failure(start, monkeypatch):
     judge = scored(start, left=0.01)
     cell = scoring.Wanted("onnxruntime", "onnx", "fp32", start.plan.folder / "artifacts" / "onnx-fp32", "onnx")
     assert list(judge.passing([cell], ((1,), (1,)), lambda what: None)) == []
-    assert (judge.unreached, judge.lost) == ([cell.label], [])
+    assert ([one.label for one in judge.unreached], judge.lost) == ([cell.label], [])
+
+
+def test_what_the_budget_ended_is_begun_again_only_with_more_of_it(start, monkeypatch):
+    """Otherwise each run of the same command would spend its budget on it, and nothing else would ever be raced."""
+    monkeypatch.setattr(scoring, "LEAST_SECONDS", 0.5)
+    judge, candidate = scored(start, left=1.0), hung(start)
+    begun = []
+    monkeypatch.setattr(judge._jury, "assess", lambda one, timeout: begun.append(timeout) or scoring.Assessed(failed=f"timed out after {timeout} s"))
+    for left in (1.0, 1.4, 1.6):
+        judge.left = lambda left=left: left
+        assert judge._within_budget(candidate) is None
+    assert begun == [1.0, 1.6]
+    monkeypatch.setattr(scoring, "CELL_SECONDS", 2.0)
+    judge.left = lambda: 1000.0
+    assert "timed out" in judge._within_budget(candidate).failed
+    assert begun == [1.0, 1.6, 2.0]
+    judge.journal._entries.pop(f"alone {candidate.key}")
+    judge.left = lambda: 1.6
+    cell = scoring.Wanted("fake", "checkpoint", "fp32", start.plan.folder)
+    monkeypatch.setattr(scoring, "ways_of", lambda plan, threads, batches: [candidate])
+    assert list(judge.passing([cell], ((1,), (1,)), lambda what: None)) == []
+    assert [one.why for one in judge.unreached] == ["not finished within 2 s: a larger --budget"]
+
+
+def test_racing_has_its_share_of_the_budget_whatever_was_begun(start):
+    at = iter([100.0, 100.0 + 390.0])
+    setting, journal = scored(start, left=0.0).setting, Journal(start.plan.folder / "other.jsonl", {})
+    asked = search.Search(setting, Limits(drop=0.005), start, journal, 1000.0, print, clock=lambda: next(at))
+    assert asked.scoring.left() == pytest.approx(1000 - 390 - 400)
