@@ -51,23 +51,45 @@ def plans_of(
 def check_side_by_side(
     subject: Path, against: Path, profile: DeploymentProfile, *, backends: Sequence[str] | None = None, data: str | None = None, **given: Any
 ) -> list[Checked]:
-    """Check each cell of a subject against the same cell of the baseline. Raises ConfigError where they have none in common."""
+    """Check each cell of a subject against the same cell of the baseline; the notes of the first name the cells of which only one side has any.
+
+    Raises ConfigError where they have none in common, where several of the baseline are the same, or take tiles of another size.
+    """
     after, profile = plans_of(subject, profile, backends, data)
     before, _ = plans_of(against, profile, backends, data)
     pairs = _matched(after, before)
     if not pairs:
         have = ", ".join(plan.label for plan in before)
         raise ConfigError(f"nothing in {against} runs as the candidate does ({after[0].label}); it has {have}", "name artifact folders of one format")
-    return [check_against_artifact(new, old, profile, data=data, **given) for new, old in pairs]
+    for new, old in pairs:
+        _require_same_size(new, old)
+    first, *others = [check_against_artifact(new, old, profile, data=data, **given) for new, old in pairs]
+    compared = [plan for pair in pairs for plan in pair]
+    alone = [f"not compared: {plan.label} is in {plan.folder} alone" for plan in (*after, *before) if plan not in compared]
+    return [dataclasses.replace(first, notes=(*first.notes, *alone)), *others]
 
 
 def _matched(after: list[CellPlan], before: list[CellPlan]) -> list[tuple[CellPlan, CellPlan]]:
-    """Candidate and baseline of the same runtime, format and precision; one of each are a pair whatever their format."""
+    """Candidate and baseline of the same runtime, format, precision and variant; one of each are a pair whatever they are."""
     if len(after) == len(before) == 1:
         return [(after[0], before[0])]
-    known = {(plan.backend, plan.artifact.format, plan.artifact.precision): plan for plan in before}
-    keyed = [(plan, (plan.backend, plan.artifact.format, plan.artifact.precision)) for plan in after]
-    return [(plan, known[key]) for plan, key in keyed if key in known]
+    found = [(new, [old for old in before if _way(old) == _way(new)]) for new in after]
+    twice = next((olds for _, olds in found if len(olds) > 1), None)
+    if twice:
+        places = " and ".join(str(old.folder) for old in twice)
+        raise ConfigError(f"the baseline has {len(twice)} of {twice[0].label}, in {places}", f"--against {twice[0].folder}")
+    return [(new, old) for new, olds in found for old in olds]
+
+
+def _way(plan: CellPlan) -> tuple[str, ...]:
+    return plan.backend, plan.artifact.format, plan.artifact.precision, plan.variant
+
+
+def _require_same_size(after: CellPlan, before: CellPlan) -> None:
+    """Raises ConfigError where one call takes more pixels of one than of the other, so that latency, memory and FLOPs say nothing."""
+    new, old = (plan.artifact.checkpoint.input_size for plan in (after, before))
+    if new != old:
+        raise ConfigError(f"{after.label} takes tiles of {new} px, the baseline in {before.folder} of {old} px", "compare models of one input size")
 
 
 def check_against_artifact(
@@ -172,8 +194,7 @@ def accepted_for(folder: Path, plan: CellPlan, profile: DeploymentProfile) -> Pr
 def plan_like(plans: Sequence[CellPlan], old: ProfileRecord) -> CellPlan:
     """The plan of the record's runtime, format, precision and variant; the first where none is, which then doesn't compare. Raises ConfigError for several."""
     cell = old.cell
-    wanted = (cell.backend, cell.format, cell.precision, cell.variant)
-    fitting = [plan for plan in plans if (plan.backend, plan.artifact.format, plan.artifact.precision, plan.variant) == wanted]
+    fitting = [plan for plan in plans if _way(plan) == (cell.backend, cell.format, cell.precision, cell.variant)]
     if len(fitting) > 1:
         raise ConfigError(
             f"the record ran {cell.format} {cell.exported_as} on {cell.backend}, and {len(fitting)} artifacts would", f"harness check {fitting[-1].folder}"

@@ -7,7 +7,6 @@ import os
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -261,9 +260,9 @@ def test_a_record_of_other_tiles_or_of_another_way_to_run_is_not_compared(home, 
     assert all(change["why"].startswith("not comparable: the record") and said in change["why"] for change in changes.values())
 
 
-def test_the_candidate_is_the_artifact_that_ran_as_the_record_did():
+def test_the_candidate_is_the_artifact_that_ran_as_the_record_did(home):
     def plan(form: str, precision: str, folder: str = "x") -> CellPlan:
-        return CellPlan(Path(folder), SimpleNamespace(format=form, precision=precision), "onnxruntime")  # type: ignore[arg-type]
+        return CellPlan(Path(folder), read_subject(home / "old").model_copy(update={"format": form, "precision": precision}), "onnxruntime")
 
     plans = [plan("onnx", "fp32"), plan("onnx", "int8-static")]
     assert plan_like(plans, record(backend="onnxruntime", precision="int8-static")) is plans[1]
@@ -271,6 +270,33 @@ def test_the_candidate_is_the_artifact_that_ran_as_the_record_did():
     with pytest.raises(ConfigError, match="2 artifacts") as caught:
         plan_like([*plans, plan("onnx", "fp32", "other")], record(backend="onnxruntime"))
     assert caught.value.hint == "harness check other"
+
+
+def exported(home: Path, **options) -> CellPlan:
+    artifact = read_subject(home / "old").model_copy(update={"format": "onnx", "precision": "int8-static", "options": options})
+    return CellPlan(home / "old" / "artifacts" / (options.get("activations", "onnx")), artifact, "onnxruntime")
+
+
+def test_exports_of_one_precision_are_compared_with_those_of_the_same_settings(home, monkeypatch):
+    usual, uint8, network = exported(home), exported(home, activations="uint8"), CellPlan(home / "old", read_subject(home / "old"), "fake")
+    before = [usual, network, uint8]
+    monkeypatch.setattr(gate, "plans_of", lambda subject, profile, *given: ([uint8, usual], profile) if subject == "new" else (before, profile))
+    monkeypatch.setattr(gate, "check_against_artifact", lambda new, old, profile, **given: Checked(new.label, old.label, "", "", "", "", ()))
+    found = gate.check_side_by_side("new", "old", None)
+    assert [(one.subject, one.baseline) for one in found] == [(uint8.label, uint8.label), (usual.label, usual.label)]
+    assert found[0].notes == (f"not compared: {network.label} is in {network.folder} alone",)
+    before.append(dataclasses.replace(usual, folder=Path("copy")))
+    with pytest.raises(ConfigError, match="the baseline has 2 of") as caught:
+        gate.check_side_by_side("new", "old", None)
+    assert caught.value.hint == f"--against {usual.folder}"
+
+
+def test_models_of_other_input_sizes_are_not_compared(home, machine, tmp_path, capsys):
+    shutil.copytree(home / "same", tmp_path / "small")
+    facts = json.loads((tmp_path / "small" / "checkpoint.json").read_text())
+    (tmp_path / "small" / "checkpoint.json").write_text(json.dumps({**facts, "input_size": 32}))
+    assert check(home, str(tmp_path / "small"), "--against", str(home / "old")) == 2
+    assert "takes tiles of 32 px, the baseline in" in capsys.readouterr().err
 
 
 def test_of_a_sweep_only_the_batch_of_the_record_is_compared(home, machine, tmp_path, capsys):
