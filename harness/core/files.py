@@ -104,6 +104,21 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def hold(handle: int, busy: HarnessError) -> None:
+    """Lock an open file or folder against other processes until it is closed or this process ends, however it ends (flock(2)).
+
+    Raises `busy` where another one holds it. Where the system or the file system has no such locks nothing is held.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise busy from error
+    except (OSError, ModuleNotFoundError):
+        return
+
+
 def read_value(path: Path, kind: type[Value], error: type[HarnessError], hint: str = "") -> Value:
     """The pydantic value in a JSON file; `error` names the file and the first field that is wrong."""
     try:

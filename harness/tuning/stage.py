@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -78,11 +79,11 @@ def tune(
     sweep([Path(tempfile.gettempdir())])
     setting = _setting(start.plan.artifact, asked, root, Path(tempfile.mkdtemp(prefix=marked("harness-tune-"))))
     try:
-        journal = Journal(journal_path(out), _settings(subject, start, asked, setting), force=force)
-        search = Search(setting, asked.limits, start, journal, seconds, progress, asked.data, root)
-        search.score(wanted, (asked.threads, asked.batches))
-        search.run(runtimes)
-        choice = search.choose()
+        with contextlib.closing(Journal(journal_path(out), _settings(subject, start, asked, setting), force=force)) as journal:
+            search = Search(setting, asked.limits, start, journal, seconds, progress, asked.data, root)
+            search.score(wanted, (asked.threads, asked.batches))
+            search.run(runtimes)
+            choice = search.choose()
     finally:
         shutil.rmtree(setting.work, ignore_errors=True)
     rows, chosen = rows_of(search, choice), choice.winner

@@ -3,9 +3,37 @@
 import pytest
 
 from harness.core.errors import ConfigError
-from harness.tuning.journal import Journal
+from harness.tuning import journal
 
 SETTINGS = {"machine": "abc", "--threads": (1, 2)}
+OPEN: list[journal.Journal] = []
+
+
+def Journal(*given, **named) -> journal.Journal:
+    """The journal as the next process finds it: all that were opened before are closed."""
+    while OPEN:
+        OPEN.pop().close()
+    OPEN.append(journal.Journal(*given, **named))
+    return OPEN[-1]
+
+
+def test_two_searches_do_not_share_a_journal(tmp_path):
+    """The second would begin it anew with its own settings, and what the first finds would stand below them."""
+    path = tmp_path / "w.tune.jsonl"
+    Journal(path, SETTINGS).add("a", 1)
+    content = path.read_text()
+    with pytest.raises(ConfigError, match="another `harness tune` is at work"):
+        journal.Journal(path, {**SETTINGS, "--split": "test"})
+    assert path.read_text() == content
+    OPEN[-1].add("b", 2)
+    assert Journal(path, SETTINGS).resumed == 2
+
+
+def test_a_file_that_a_kill_left_empty_is_begun(tmp_path):
+    path = tmp_path / "w.tune.jsonl"
+    path.touch()
+    Journal(path, SETTINGS).add("a", 1)
+    assert Journal(path, SETTINGS).resumed == 1
 
 
 def test_entries_are_there_again_with_the_same_settings(tmp_path):
