@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +13,16 @@ from pydantic import Field
 
 from harness.core.artifact import CHECKPOINT_FILE
 from harness.core.errors import ConfigError
-from harness.core.files import cannot_write, write_value
+from harness.core.files import cannot_write, hold, write_value
+from harness.core.leftovers import sweep
 from harness.core.specs import Value
 from harness.training.recipe import Recipe
 
 Regime = Literal["frozen", "finetune", "scratch"]
 WORK = ".work"
 JOB_FILE = "job.json"
+#: Lightning starts a process for each further device, with its number in this variable.
+FURTHER_DEVICE = "LOCAL_RANK"
 
 
 class Job(Value):
@@ -44,6 +50,7 @@ def work_folder(out: Path, job: Job) -> Path:
 
     Raises ConfigError where `out` holds something else, or the work of a run with other settings; HarnessError where it can't be written.
     """
+    sweep([out.parent])  # what was killed while it put the checkpoint in place has its finished training put aside
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file", "choose another folder with --out")
     names = {item.name for item in out.iterdir()} if out.is_dir() else set()
@@ -57,6 +64,20 @@ def work_folder(out: Path, job: Job) -> Path:
         raise cannot_write(work, error) from error
     write_value(work / JOB_FILE, job)
     return work
+
+
+@contextlib.contextmanager
+def alone_in(work: Path) -> Iterator[None]:
+    """No other training uses the folder until the block ends. Raises ConfigError where one does: each would save over the other's state."""
+    if FURTHER_DEVICE in os.environ:
+        yield
+        return
+    handle = os.open(work, os.O_RDONLY)
+    try:
+        hold(handle, ConfigError(f"another training is at work in {work.parent}", "wait for it, or choose another folder with --out"))
+        yield
+    finally:
+        os.close(handle)
 
 
 def _require_same(path: Path, job: Job) -> None:

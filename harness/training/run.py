@@ -18,7 +18,7 @@ from harness.support.model import SegmentationModel, build_model, input_size_for
 from harness.support.seeds import seed_all
 from harness.support.weights_cache import weights_folder
 from harness.training.data import Batches
-from harness.training.job import Job, work_folder
+from harness.training.job import Job, alone_in, work_folder
 from harness.training.labels import inverse_weights, labeled_share
 from harness.training.loop import fit, load_best, trainer_for
 from harness.training.output import write_checkpoint
@@ -78,17 +78,18 @@ def train(
     network = _network(job, dataset)
     initial = initial_weights(network, job, weights)
     work = work_folder(out, job)
-    counts = training.class_counts()
-    chosen = labeled_share(counts, label_fraction, seed)
-    _require_labels(counts[chosen], dataset)
-    tiles = TrainingTiles(training, chosen, size=job.input_size, seed=seed, flips=recipe.flips, rot90=recipe.rot90)
-    segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=_class_weights(recipe, counts[chosen]), seed=seed)
-    trainer = trainer_for(recipe, work, devices=devices, progress=progress, tensorboard=tensorboard)
-    fit(trainer, segmenter, Batches(tiles, validation, recipe, seed=seed), work)
-    if not trainer.is_global_zero:
-        raise SystemExit(0)  # a process that Lightning started for a further device; the first one writes
-    best = load_best(network, work)
-    return write_checkpoint(out, job, network=network, dataset=dataset, initial=initial, best=best, epochs=trainer.current_epoch, work=work)
+    with alone_in(work):
+        counts = training.class_counts()
+        chosen = labeled_share(counts, label_fraction, seed)
+        _require_labels(counts[chosen], dataset)
+        tiles = TrainingTiles(training, chosen, size=job.input_size, seed=seed, flips=recipe.flips, rot90=recipe.rot90)
+        segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=_class_weights(recipe, counts[chosen]), seed=seed)
+        trainer = trainer_for(recipe, work, devices=devices, progress=progress, tensorboard=tensorboard)
+        fit(trainer, segmenter, Batches(tiles, validation, recipe, seed=seed), work)
+        if not trainer.is_global_zero:
+            raise SystemExit(0)  # a process that Lightning started for a further device; the first one writes
+        best = load_best(network, work)
+        return write_checkpoint(out, job, network=network, dataset=dataset, initial=initial, best=best, epochs=trainer.current_epoch, work=work)
 
 
 def _job(**fields: Any) -> Job:

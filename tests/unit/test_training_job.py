@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from harness.core.errors import ConfigError, HarnessError
-from harness.training.job import Job, work_folder
+from harness.core.leftovers import RETIRED, marked
+from harness.training.job import Job, alone_in, work_folder
 from harness.training.recipe import Recipe
 
 
@@ -53,3 +58,28 @@ def test_settings_that_are_not_readable_are_an_error(tmp_path):
     (work_folder(tmp_path / "run", job()) / "job.json").write_text("{")
     with pytest.raises(ConfigError, match=r"job\.json"):
         work_folder(tmp_path / "run", job())
+
+
+def test_a_second_training_into_the_same_folder_is_refused(tmp_path):
+    work = work_folder(tmp_path / "run", job())
+    with alone_in(work), pytest.raises(ConfigError, match="another training is at work"), alone_in(work):
+        pass
+    with alone_in(work):
+        pass
+
+
+def test_a_process_for_a_further_device_shares_the_folder(tmp_path, monkeypatch):
+    work = work_folder(tmp_path / "run", job())
+    with alone_in(work):
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        with alone_in(work):
+            pass
+
+
+def test_a_training_that_was_killed_while_its_checkpoint_took_its_place_goes_on(tmp_path):
+    (work_folder(tmp_path / "run", job()) / "last.ckpt").write_text("the last epoch")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    mark = marked(f".run{RETIRED}").replace(f"-{os.getpid()}-", f"-{killed.pid}-")
+    (tmp_path / "run").rename(tmp_path / mark)
+    assert (work_folder(tmp_path / "run", job()) / "last.ckpt").read_text() == "the last epoch"
