@@ -13,7 +13,7 @@ from harness.bundling.archive import write_archive
 from harness.bundling.manifest import MANIFEST_FILE, FileFacts, Manifest
 from harness.bundling.opened import ARTIFACTS, DATA, FORMATS
 from harness.bundling.tiles import write_tiles
-from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
+from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, Checkpoint, artifacts_in, read_artifact, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import BundleError, ConfigError, HarnessError, MeasurementError
 from harness.core.files import sha256_of_file, write_value
@@ -79,7 +79,7 @@ def _chosen(subject: Path, names: Sequence[str]) -> tuple[dict[str, tuple[Path, 
     if not (subject / CHECKPOINT_FILE).is_file():
         read_subject(subject)
         raise ConfigError(f"{subject} is an artifact, and --artifacts chooses among those of a checkpoint", "leave --artifacts out")
-    found = {file.parent.name: file.parent for file in sorted((subject / "artifacts").glob(f"*/{ARTIFACT_FILE}"))}
+    found = {folder.name: folder for folder in artifacts_in(subject / "artifacts")}
     if not found:
         raise ConfigError(f"{subject} has no artifact", f"harness export {subject} --to onnx")
     unknown = [name for name in names if name not in found]

@@ -129,6 +129,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return checkpoint
 
 
+def artifacts_in(place: Path) -> list[Path]:
+    """The folders of artifacts in a folder, by name; one that is still written, or was being replaced when its process was killed, begins with a dot."""
+    return sorted(file.parent for file in place.glob(f"[!.]*/{ARTIFACT_FILE}"))
+
+
 def read_artifact(folder: Path) -> Artifact:
     """The exported artifact in `folder`. Raises CheckpointError naming the file and what is wrong, also when its bytes changed."""
     artifact = read_value(folder / ARTIFACT_FILE, Artifact, CheckpointError, "export it again with `harness export`")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, read_checkpoint, read_subject
+from harness.core.artifact import CHECKPOINT_FILE, Artifact, artifacts_in, read_checkpoint, read_subject
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import CheckpointError, ConfigError, UnavailableError, UnknownNameError
 from harness.core.registry import BACKENDS, EXPORTERS, PROBES
@@ -105,7 +105,7 @@ def makers_of(form: str) -> list[str]:
 def _artifacts(subject: Path) -> list[tuple[Path, Artifact]]:
     folders = [] if is_bundled(subject / BUNDLED_DATA) else [subject]
     if (subject / CHECKPOINT_FILE).is_file() or not folders:
-        folders += sorted(file.parent for file in (subject / "artifacts").glob(f"*/{ARTIFACT_FILE}"))
+        folders += artifacts_in(subject / "artifacts")
     return [(folder.resolve(), read_subject(folder)) for folder in folders]
 
 

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.core.artifact import ARTIFACT_FILE, Artifact, read_artifact
+from harness.core.artifact import ARTIFACT_FILE, Artifact, artifacts_in, read_artifact
 from harness.core.errors import CheckpointError, HarnessError
 from harness.core.files import atomic_folder, read_value, write_atomic
 
@@ -29,8 +29,7 @@ def remember(checkpoint: Path, folder: Path) -> None:
 
 def known_exports(checkpoint: Path, form: str, precision: str, *, apart_from: Path) -> Iterator[tuple[Path, Artifact]]:
     """The checkpoint's exports in a format and precision that are still there and whole, its own folder's first."""
-    own = sorted(file.parent for file in (checkpoint / "artifacts").glob(f"*/{ARTIFACT_FILE}"))
-    for folder in (*own, *map(Path, _listed(checkpoint))):
+    for folder in (*artifacts_in(checkpoint / "artifacts"), *map(Path, _listed(checkpoint))):
         with contextlib.suppress(HarnessError):
             known = read_value(folder / ARTIFACT_FILE, Artifact, CheckpointError)
             if (known.format, known.precision) == (form, precision) and folder.resolve() != apart_from.resolve():

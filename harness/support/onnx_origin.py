@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx
 
-from harness.core.artifact import ARTIFACT_FILE, Artifact, read_subject
+from harness.core.artifact import Artifact, artifacts_in, read_subject
 from harness.core.errors import HarnessError
 from harness.support.graph_flops import flops_by_node
 from harness.support.onnx_layers import module_paths
@@ -49,9 +49,9 @@ def origin_of(folder: Path, artifact: Artifact) -> Origin:
 
 def _beside(folder: Path, sha256: str) -> tuple[Path, Artifact] | None:
     """The ONNX file with that hash among the artifacts next to this one."""
-    for other in sorted(folder.parent.glob(f"*/{ARTIFACT_FILE}")) if sha256 else ():
+    for other in artifacts_in(folder.parent) if sha256 else ():
         with contextlib.suppress(HarnessError):
-            artifact = read_subject(other.parent)
+            artifact = read_subject(other)
             if artifact.format == "onnx" and artifact.sha256 == sha256:
-                return other.parent / artifact.file, artifact
+                return other / artifact.file, artifact
     return None

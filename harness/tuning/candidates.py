@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, Artifact, read_artifact, read_subject
+from harness.core.artifact import CHECKPOINT_FILE, Artifact, artifacts_in, read_artifact, read_subject
 from harness.core.errors import ConfigError, HarnessError, UnavailableError
 from harness.core.files import canonical_json
 from harness.core.ports import Backend, Exporter
@@ -145,13 +145,13 @@ def _made_with(artifact: Artifact) -> dict[str, Any]:
 def _existing(checkpoint: Path, own: Artifact) -> list[tuple[Path, Artifact]]:
     """The checkpoint and the sound artifacts of these very weights under it; others are made anew where they are wanted."""
     found = [(checkpoint, own)]
-    for file in sorted((checkpoint / "artifacts").glob(f"*/{ARTIFACT_FILE}")):
+    for folder in artifacts_in(checkpoint / "artifacts"):
         try:
-            artifact = read_artifact(file.parent)
+            artifact = read_artifact(folder)
         except HarnessError:
             continue
         if artifact.checkpoint_sha256 == own.checkpoint_sha256:
-            found.append((file.parent, artifact))
+            found.append((folder, artifact))
     return found
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, WEIGHTS_FILE, Artifact, read_artifact, read_checkpoint
+from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, WEIGHTS_FILE, Artifact, artifacts_in, read_artifact, read_checkpoint
+from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, UnavailableError
 from harness.core.files import sha256_of_file, write_value
-from harness.profiling.plan import CellPlan
+from harness.profiling.plan import CellPlan, plan_cells
+from harness.support.export_places import known_exports
 from harness.tuning import candidates
 from harness.tuning.candidates import emulated, milder, runtimes_here, variants_of, wanted_of, ways_of
 from tests.builders import checkpoint
@@ -149,3 +151,14 @@ def test_a_milder_one_of_an_artifact_that_is_there_keeps_its_settings_and_anothe
     (other,) = milder(cell, 0.004)
     assert (other.folder, other.options) == (folder.resolve(), {"activations": "uint8", "max_miou_drop": 0.004})
     assert milder(cell, 0.05) == []
+
+
+def test_what_a_kill_left_of_an_artifact_that_was_being_replaced_is_no_artifact(home):
+    """The old one has a dot before its name while it is removed."""
+    folder = exported(home, "onnx-fp32", "fp32")
+    left = exported(home, ".onnx-fp32.old-1a2b3c4d-4711-", "fp32")
+    (left / "model.onnx").unlink()
+    profile = DeploymentProfile(format_version=1, name="p", purpose="tests")
+    assert [plan.folder for plan in plan_cells(home, profile, ["onnxruntime"])[0]] == [folder.resolve()]
+    assert [place for place, _ in known_exports(home, "onnx", "fp32", apart_from=home)] == [folder]
+    assert artifacts_in(home / "artifacts") == [folder]
