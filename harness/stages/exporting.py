@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import ARTIFACT_FILE, Artifact, Checkpoint, read_artifact, read_checkpoint, read_subject
-from harness.core.errors import ConfigError, ExportError, UnavailableError
+from harness.core.errors import CheckpointError, ConfigError, ExportError, UnavailableError
 from harness.core.ports import Exporter
 from harness.core.registry import DATASETS, EXPORTERS
 from harness.stages.data import data_of
@@ -37,9 +37,26 @@ def export(
     """Export a checkpoint. Returns the folder, the artifact, and whether it was made now: one of equal checkpoint and settings is kept.
 
     It is copied where an equal export of the checkpoint lies in another folder. What is made of another format is made of that export,
-    which is made first where it is not there. `data` and `root` say where the tiles to calibrate with and to judge by are; `judging` are
-    the fields `val_tiles`, `min_agreement` and `progress` of `Context`.
+    which is made first where it is not there, beside one of other settings, which stays. `data` and `root` say where the tiles to
+    calibrate with and to judge by are; `judging` are the fields `val_tiles`, `min_agreement` and `progress` of `Context`.
     """
+    places = [out or artifact_folder(checkpoint, to, precision)]
+    return _export(checkpoint, to=to, precision=precision, places=places, options=options, force=force, data=data, root=root, **judging)
+
+
+def _export(
+    checkpoint: Path,
+    *,
+    to: str,
+    precision: str,
+    places: Sequence[Path],
+    options: Mapping[str, Any] | None,
+    force: bool,
+    data: str | None,
+    root: Path | None,
+    **judging: Any,
+) -> tuple[Path, Artifact, bool]:
+    """Export into the first of `places` without another export of this very checkpoint, or else into the last."""
     from harness.support.export_data import CONTEXT
     from harness.support.export_places import copied, known_exports, remember
 
@@ -47,21 +64,26 @@ def export(
     _require_precision(exporter, to, precision, checkpoint)
     source, given = read_checkpoint(checkpoint), dict(options or {})
     origin, settings = checkpoint, {}
-    folder = out or artifact_folder(checkpoint, to, precision)
-    if force or not (folder / ARTIFACT_FILE).is_file():
+    if force or not any((place / ARTIFACT_FILE).is_file() for place in places):
         _require_available(exporter)
     if exporter.source != "checkpoint":
         own = {name: given.pop(name) for name in list(given) if name in exporter.settings(precision, {})}
-        origin, made, _ = export(checkpoint, to=exporter.source, precision=exporter.sources[precision], options=given, data=data, root=root, **judging)
+        usual = artifact_folder(checkpoint, exporter.source, exporter.sources[precision])
+        made_of: dict[str, Any] = {"to": exporter.source, "precision": exporter.sources[precision], "options": given}
+        beside = [usual, usual.with_name(f"{usual.name}-for-{to}")]
+        origin, made, _ = _export(checkpoint, **made_of, places=beside, force=False, data=data, root=root, **judging)
         given, settings = own, {"source_sha256": made.sha256}
     settings = exporter.settings(precision, given) | settings
     context = _export_context(checkpoint, source, to, precision, settings, data=data, root=root, **judging)
     # Reads the tiles: once, and only where there is an export to compare with.
     wanted = functools.cache(lambda: {**settings, **_tiles_behind(context, source, precision, settings)})
-    if not force and (folder / ARTIFACT_FILE).is_file():
-        known = read_artifact(folder)
+    there = {place: known for place in places if (known := _artifact_in(place))}
+    for place, known in () if force else there.items():
         if _is_same_export(known, source, exporter.format, precision, wanted(), context):
-            return folder, known, False
+            return place, known, False
+    folder = next((place for place in places if place not in there or there[place].checkpoint_sha256 != source.sha256), places[-1])
+    if folder.is_file():
+        raise ExportError(f"{folder} is a file, and an artifact is a folder", "choose another folder with --out")
     if folder.exists() and any(folder.iterdir()) and not (folder / ARTIFACT_FILE).is_file():
         raise ExportError(f"{folder} is not empty and holds no artifact, so it is not replaced", "choose another folder with --out")
     for place, known in () if force else known_exports(checkpoint, exporter.format, precision, apart_from=folder):
@@ -73,6 +95,14 @@ def export(
     artifact = exporter.export(origin, precision=precision, out=folder, options={**given, CONTEXT: context})
     remember(checkpoint, folder)
     return folder, artifact, True
+
+
+def _artifact_in(folder: Path) -> Artifact | None:
+    """The artifact in a folder; None where there is none, or none that is whole, which is made again."""
+    try:
+        return read_artifact(folder) if (folder / ARTIFACT_FILE).is_file() else None
+    except CheckpointError:
+        return None
 
 
 def _require_available(exporter: Exporter) -> None:
@@ -99,7 +129,7 @@ def _export_context(
     name, tiles = data_of(read_subject(checkpoint), data, root)
     is_there = tiles is not None and (tiles / "index.json").is_file()
     folder = artifact_folder(checkpoint, "onnx", "fp32")
-    base = read_artifact(folder) if to == "onnx" and precision != "fp32" and (folder / ARTIFACT_FILE).is_file() else None
+    base = _artifact_in(folder) if to == "onnx" and precision != "fp32" else None
     is_base = base is not None and base.checkpoint_sha256 == source.sha256 and base.options.get("opset") == settings.get("opset")
     return Context(
         data=name or source.dataset.name,
