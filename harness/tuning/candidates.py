@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ VARIANTS: Mapping[tuple[str, str], tuple[Mapping[str, Any], ...]] = {
 }
 #: Exports beside an exporter's defaults, by format and precision: what is added to the folder's name, and the options.
 EXPORT_VARIANTS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {("onnx", "int8-static"): {"uint8": {"activations": "uint8"}}}
+#: What a folder's name ends with where a drop of mIoU was given.
+MIXED = re.compile(r"-mixed(-[0-9.e-]+)?$")
 #: Precisions to be made, the most promising first, so that a short budget reaches them; the others follow.
 PROMISING: Mapping[str, tuple[str, ...]] = {"cpu": ("fp32", "int8-static", "int8-dynamic", "fp16"), "cuda": ("fp16", "bf16", "fp32", "int8-static")}
 
@@ -174,11 +177,14 @@ def _to_make(backend: str, form: str, checkpoint: Path, known: Sequence[tuple[Pa
 
 
 def milder(cell: Wanted, limit: float) -> list[Wanted]:
-    """The same precision with as many layers left in a higher one as a drop of mIoU of `limit` asks for, where its exporter can do so."""
+    """The same precision with as many layers left in a higher one as a drop of mIoU of `limit` asks for, where its exporter can do so.
+
+    Each limit has a folder of its own: one that was made for another may be a candidate, and is not replaced while it is measured.
+    """
     if cell.options.get("max_miou_drop") == limit or cell.format == "checkpoint":
         return []
     options = {**cell.options, "max_miou_drop": limit}
-    folder = cell.folder.with_name(f"{cell.folder.name.removesuffix('-mixed')}-mixed")
+    folder = cell.folder.with_name(f"{MIXED.sub('', cell.folder.name)}-mixed-{limit:g}")
     makers = [cell.exporter] if cell.exporter else makers_of(cell.format)
     return [dataclasses.replace(cell, folder=folder, exporter=name, options=options) for name in makers if _takes(name, cell.precision, options)]
 

@@ -139,7 +139,7 @@ def test_candidates_of_a_cell_and_their_options(home):
 def test_a_lower_precision_that_loses_too_much_can_be_made_milder_once(home):
     wanted = {cell.label: cell for cell in wanted_of(home, ["onnxruntime"], "cpu")[0]}
     (other,) = milder(wanted["onnxruntime onnx int8-static uint8"], 0.004)
-    assert other.folder.name == "onnx-int8-static-uint8-mixed"
+    assert other.folder.name == "onnx-int8-static-uint8-mixed-0.004"
     assert other.options == {"activations": "uint8", "max_miou_drop": 0.004}
     assert milder(other, 0.004) == []
     assert milder(wanted["onnxruntime onnx fp32"], 0.004) == []
@@ -149,7 +149,9 @@ def test_a_milder_one_of_an_artifact_that_is_there_keeps_its_settings_and_anothe
     folder = exported(home, "onnx-int8-static-mixed", "int8-static", activations="uint8", max_miou_drop=0.05, kept_groups=3)
     (cell,) = [cell for cell in wanted_of(home, ["onnxruntime"], "cpu")[0] if cell.folder == folder.resolve()]
     (other,) = milder(cell, 0.004)
-    assert (other.folder, other.options) == (folder.resolve(), {"activations": "uint8", "max_miou_drop": 0.004})
+    beside = folder.resolve().with_name("onnx-int8-static-mixed-0.004")
+    assert (other.folder, other.options) == (beside, {"activations": "uint8", "max_miou_drop": 0.004})
+    assert milder(other, 0.001)[0].folder.name == "onnx-int8-static-mixed-0.001"
     assert milder(cell, 0.05) == []
 
 
