@@ -1,9 +1,9 @@
 """Which candidate wins: the fastest within the limits, and of those that tie with it the simplest.
 
 A limit is judged by the measured value; where its interval reaches beyond the limit, that is said as a doubt. Candidates tie where
-none is surely slower by more than `race.MARGIN`. The simplest of them takes less memory (5 % count as the same), then fewer threads,
-then the higher precision, then the fewer changed options; what is still equal is decided by the measured cost. One that ties only
-because too little was seen of it, and whose median is slower by more than CLOSE, is not taken for being simple.
+none is surely slower by more than `race.MARGIN`. The simplest of them takes less memory (5 % count as the same, and so does what nobody
+measured), then fewer threads, then the higher precision, then the fewer changed options; what is still equal is decided by the measured
+cost. One that ties only because too little was seen of it, and whose median is slower by more than CLOSE, is not taken for being simple.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def simplest(entries: Sequence[Entry], rounds: Sequence[Round], leader: Entry, s
     """The simplest of those that tie with the leader and are close to it, and for each other one by its key what decided against it."""
     far = [entry for entry in entries if entry is not leader and against(rounds, entry.key, leader.key, start).middle > CLOSE]
     left, why = [entry for entry in entries if entry not in far], {entry.key: "the better median" for entry in far}
-    least = min(entry.memory or 0.0 for entry in left)
+    least = min((entry.memory for entry in left if entry.memory is not None), default=0.0)
     rules: tuple[tuple[str, Callable[[Entry], Any]], ...] = (
         ("less memory", lambda entry: (entry.memory or 0.0) > SAME_MEMORY * least),
         ("fewer threads", lambda entry: entry.candidate.threads),

@@ -112,7 +112,7 @@ def _verdict(search: Search, entry: Entry, choice: Choice) -> tuple[str, str]:
         return ("start" if is_start else "failed"), entry.failed
     if entry.misses:
         return "lost", _words(entry)
-    if not entry.has_raced:
+    if not entry.has_raced or (choice.winner is None and entry.can_win):
         return "unreached", UNREACHED
     if entry in choice.equal:
         return "tied", f"{_compared(search, entry, choice)}: a tie; the winner has {choice.preferred.get(entry.key, 'less time')}"

@@ -27,7 +27,7 @@ SCORING_SHARE = 0.6
 NEAR = 1.10
 #: Of those that tie; a second and third one where a tie is one only for want of rounds.
 LAST_RACES = 3
-#: Winners that fail when they are confirmed before the search gives up.
+#: Winners that fail when they are confirmed before a search whose budget is over leaves the others to the next run.
 MOST_CONFIRMED = 5
 NOT_ASKED = "not among --runtimes"
 
@@ -103,12 +103,16 @@ class Search:
         return against(self.rounds, entry.key, best.key, self.start.key).middle > CLOSE
 
     def choose(self) -> Choice:
-        """The winner, confirmed in a process of its own with all its settings; one that fails then makes room for the next."""
-        best = None
-        for _ in range(MOST_CONFIRMED):
+        """The winner, confirmed in a process of its own with all its settings; one that fails then makes room for the next.
+
+        Without a winner those that still can win had no turn.
+        """
+        tried = 0
+        while True:
             best = leader_of(self.entries, self.rounds, self.start.key)
-            if best is None:
-                break
+            if best is None or (tried >= MOST_CONFIRMED and self._is_over(1.0)):
+                return Choice(fastest=best)
+            tried += 1
             equal = tied(self.entries, self.rounds, best, self.start.key)
             winner, why = simplest(equal, self.rounds, best, self.start.key)
             self._say(f"confirming {winner.candidate.label}")
@@ -117,7 +121,6 @@ class Search:
             winner.failed, winner.misses = seen.failed or unmeasured(self.limits, seen.memory), misses
             if not (winner.failed or misses):
                 return Choice(winner, best, equal, why)
-        return Choice(fastest=best)
 
     @property
     def _start(self) -> Entry:

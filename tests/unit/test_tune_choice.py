@@ -1,6 +1,7 @@
 """Limits, ties and the rule for the simplest, on made-up entries."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,12 +10,14 @@ from harness.profiling.plan import CellPlan
 from harness.tuning.assessing import Assessed
 from harness.tuning.candidates import Candidate
 from harness.tuning.choice import Entry, Limits, against, doubts_of, leader_of, misses_of, simplest, tied, unmeasured
+from harness.tuning.result import rows_of
+from harness.tuning.search import Search
 from tests.builders import checkpoint
 
 START = "start"
 
 
-def entry(name: str, *, memory: float = 100e6, precision: str = "fp32", threads: int = 1, seconds: float | None = 0.01, **options) -> Entry:
+def entry(name: str, *, memory: float | None = 100e6, precision: str = "fp32", threads: int = 1, seconds: float | None = 0.01, **options) -> Entry:
     made = Artifact(
         format="onnx", precision=precision, file="model.onnx", sha256=name.ljust(12, "0"), size=1, inputs=(), outputs=(), checkpoint=checkpoint(),
         checkpoint_sha256="",
@@ -103,6 +106,13 @@ def test_of_those_that_tie_the_simplest_wins_by_the_stated_rule(better, worse, r
     assert why == {bad.key: rule}
 
 
+def test_memory_that_nobody_measured_is_no_less_memory():
+    known, large, unknown = entry("known", memory=100e6), entry("large", memory=200e6), entry("unknown", memory=None, threads=2)
+    rounds = rounds_of({one.key: [0.5] * 8 for one in (known, large, unknown)})
+    winner, why = simplest([unknown, large, known], rounds, known, START)
+    assert (winner, why) == (known, {large.key: "less memory", unknown.key: "fewer threads"})
+
+
 def test_what_is_equally_simple_is_decided_by_the_measured_cost():
     one, other = entry("one"), entry("two")
     winner, why = simplest([one, other], rounds_of({one.key: [0.51] * 8, other.key: [0.50] * 8}), other, START)
@@ -116,3 +126,27 @@ def test_a_tie_for_want_of_rounds_is_not_won_by_being_simple():
     assert equal == [fast, small]
     winner, why = simplest(equal, rounds, fast, START)
     assert (winner, why) == (fast, {small.key: "the better median"})
+
+
+def search_of(entries: list[Entry], *, spent: float) -> Search:
+    """A search that has raced the entries, of which only the last meets the limits when it is confirmed."""
+    at = iter([0.0])
+    found = Search(None, Limits(drop=0.005), entries[0].candidate, None, 100.0, lambda *told: None, clock=lambda: next(at, spent))  # type: ignore[arg-type]
+    found.entries, found.by_key = entries, {one.key: one for one in entries}
+    found.rounds = [{one.key: 0.5 + place / 10 for place, one in enumerate(entries)}] * 8
+    found.scoring = SimpleNamespace(assess=lambda one: Assessed(drop=0.0 if one is entries[-1].candidate else 0.1), lost=[], unreached=[])  # type: ignore[assignment]
+    return found
+
+
+def test_a_candidate_behind_many_that_fail_when_confirmed_wins():
+    entries = [entry(f"number{place}") for place in range(8)]
+    choice = search_of(entries, spent=50.0).choose()
+    assert choice.winner is entries[-1]
+
+
+def test_who_was_not_confirmed_before_the_budget_was_over_is_not_said_to_miss_a_limit():
+    entries = [entry(f"number{place}") for place in range(8)]
+    search = search_of(entries, spent=101.0)
+    choice = search.choose()
+    assert choice.winner is None
+    assert [row.status for row in rows_of(search, choice)] == ["lost"] * 5 + ["unreached"] * 3
