@@ -64,10 +64,10 @@ def register(app: typer.Typer) -> None:
         with progress("tune") as report:
             found = search(subject, asked, out=out, seconds=_seconds(budget), root=root, force=force, progress=report)
         result(found.as_object(), json, lines_of(found))
-        _say_next(found)
+        _say_next(found, data=data, root=root)
 
 
-def _say_next(found: Tuned) -> None:
+def _say_next(found: Tuned, **place: Any) -> None:
     for note in found.notes:
         remark(f"note: {note}")
     if found.resumed:
@@ -80,7 +80,7 @@ def _say_next(found: Tuned) -> None:
         remark(f"nothing fits, and no profile was written; what was measured is in {found.journal}")
         raise typer.Exit(NONE_FITS)
     remark(f"{found.profile}")
-    next_command("harness profile", found.artifact, profile=found.profile)
+    next_command("harness profile", found.artifact, profile=found.profile, **place)
 
 
 def _asked(**given: Any) -> Asked:

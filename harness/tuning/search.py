@@ -29,7 +29,7 @@ NEAR = 1.10
 LAST_RACES = 3
 #: Winners that fail when they are confirmed before a search whose budget is over leaves the others to the next run.
 MOST_CONFIRMED = 5
-NOT_ASKED = "not among --runtimes"
+NOT_ASKED = "not among what is searched: the others are compared with it"
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class Search:
         for candidate, seen in self.scoring.passing(wanted, ways, self._say):
             self._enter(candidate, seen)
 
-    def run(self, eligible: Sequence[str]) -> None:
-        """Race all entries on the runtimes `eligible`, then options on those in front, then those that are left once more."""
-        pending = sorted((entry for entry in self.entries if entry.candidate.plan.backend in eligible and entry.key != self.start.key), key=_promise)
-        if self.start.plan.backend not in eligible:
+    def run(self, *, start_may_win: bool) -> None:
+        """Race all entries, then options on those in front, then those that are left once more."""
+        pending = sorted((entry for entry in self.entries if entry.key != self.start.key), key=_promise)
+        if not start_may_win:
             self._start.failed = NOT_ASKED
         self._heats("first", pending)
         near = [entry for entry in self.entries if self._is_near(entry)]

@@ -82,7 +82,7 @@ def tune(
         with contextlib.closing(Journal(journal_path(out), _settings(subject, start, asked, setting), force=force)) as journal:
             search = Search(setting, asked.limits, start, journal, seconds, progress, asked.data, root)
             search.score(wanted, (asked.threads, asked.batches))
-            search.run(runtimes)
+            search.run(start_may_win=any((cell.backend, cell.folder) == (start.plan.backend, start.plan.folder) for cell in wanted))
             choice = search.choose()
     finally:
         shutil.rmtree(setting.work, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import run
-from harness.core.artifact import ARTIFACT_FILE, read_artifact
+from harness.core.artifact import ARTIFACT_FILE, read_artifact, read_subject
 from harness.core.deployment import Sampling, read_profile
 from harness.core.files import sha256_of_file, write_value
 from harness.core.registry import DATASETS
@@ -104,6 +105,22 @@ def test_where_nothing_fits_the_nearest_misses_are_said_and_no_profile_is_writte
     assert "MB, at most 1 allowed" in said.out
     assert "no profile was written" in said.err
     assert not out.exists()
+
+
+def test_of_an_artifact_only_the_artifact_can_win(home, fake, tmp_path, capsys):
+    network = read_subject(home / "model")
+    folder = tmp_path / "model" / "artifacts" / "onnx-fp32"
+    shutil.copytree(home / "model", tmp_path / "model")
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"not read")
+    write_value(folder / ARTIFACT_FILE, network.model_copy(update={"format": "onnx", "file": "model.onnx", "sha256": sha256_of_file(folder / "model.onnx")}))
+    usual = command(home, tmp_path / "best.yaml", "--json", "--batches", "1", "--goal", "latency", "--tiles", "2")
+    assert run([usual[0], str(folder), *usual[2:]]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert f"next: harness profile {folder} --profile {tmp_path / 'best.yaml'} --root {home / 'data'}\n" in said.err
+    assert found["winner"]["label"] == "fake onnx fp32, 1 thread, batch 1"
+    assert [row["why"] for row in found["rows"] if row["label"].startswith("fake checkpoint")] == [search.NOT_ASKED]
 
 
 def test_a_candidate_whose_memory_could_not_be_measured_does_not_win_within_a_limit(home, fake, tmp_path, capsys, monkeypatch):
@@ -202,7 +219,7 @@ def test_what_loses_too_much_is_never_timed(home, tmp_path, monkeypatch, capsys)
     assert turned["why"].startswith("loses ")
     assert (turned["speedup"], turned["drop"] > 0.001) == (None, True)
     assert found["winner"]["label"] == "onnxruntime onnx fp32, 1 thread, batch 1"
-    assert rows["torch_eager checkpoint fp32, 1 thread, batch 1"]["why"] == "not among --runtimes"
+    assert rows["torch_eager checkpoint fp32, 1 thread, batch 1"]["why"] == search.NOT_ASKED
     assert (
         run(["profile", str(subject), "--profile", str(tmp_path / "best.yaml"), "--root", str(home / "data"), "--out", str(tmp_path), "--probes", "size"]) == 0
     )
