@@ -27,7 +27,7 @@ from harness.core.specs import names_of
 from harness.support import onnx_run
 from harness.support.export_data import CONTEXT, Context, read_tiles
 from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, reference, tensors_of, val_tiles
-from harness.support.export_settings import FP16, INT8, INT8_STATIC, NO_LIMIT, settings_from
+from harness.support.export_settings import FP16, INT8, INT8_STATIC, NO_LIMIT, OPSET, settings_from
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from harness.support.agreement import Reference
     from harness.support.model import SegmentationModel
 
-OPSET = 20
 #: Largest relative difference of a logit, max |onnx - torch| / max |torch|.
 TOLERANCE = 1e-4
 #: A protobuf file holds less than 2 GiB; larger weights go into a file beside it.

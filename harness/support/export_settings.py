@@ -9,6 +9,8 @@ from harness.core.artifact import Artifact
 from harness.core.errors import ConfigError
 from harness.support.export_data import CONTEXT
 
+#: Of the ONNX graph that all formats but torch.export's come from; a newer one may hold other operators for the same network.
+OPSET = 20
 #: A drop that everything is within: nothing is searched.
 NO_LIMIT = 1.0
 #: Settings of the lower precisions of an ONNX graph with their defaults; a tuple holds all values, the default first.
@@ -29,12 +31,15 @@ INT8_STATIC: Mapping[str, Mapping[str, Any]] = {
     "onnx": {**CALIBRATION, **INT8, "activations": ("int8", "uint8")},
     "openvino": {**CALIBRATION, **INT8, "activations": ("uint8", "int8")},
 }
-_ALL = {**INT8_STATIC, "tensorrt": {**INT8_STATIC["onnx"], **ENGINE}}
+_ALL: Mapping[str, Mapping[str, Any]] = {
+    **{form: {"opset": OPSET, **settings} for form, settings in INT8_STATIC.items()},
+    "tensorrt": {"opset": OPSET, **INT8_STATIC["onnx"], **ENGINE},
+}
 
 
 def variant_of(artifact: Artifact) -> str:
     """The settings of an export that differ from their defaults, in words; "" for none, or for a model that was not exported here."""
-    defaults = _defaults(_ALL.get(artifact.format, {}))
+    defaults = {} if artifact.checkpoint.is_foreign else _defaults(_ALL.get(artifact.format, {}))
     changed = {name: value for name, value in sorted(artifact.options.items()) if name in defaults and value != defaults[name]}
     return ", ".join(f"{name} {value}" for name, value in changed.items())
 
