@@ -69,7 +69,7 @@ def _seen_miou(found: Decisions, tolerance: Tolerance) -> Seen:
     seen = regression.seen_in_counts("miou", found.before, found.after, tolerance)
     if found.interval is None:
         return seen
-    scale = seen.worse / found.drop if tolerance.is_relative and found.drop else 1.0
+    scale = 1 / found.after if tolerance.is_relative and found.after else 1.0
     low, high = found.interval.low * scale, found.interval.high * scale
     return Seen(found.before, found.after, seen.worse, low, high, 0.0, repeats=found.regions)
 

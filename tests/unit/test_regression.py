@@ -12,7 +12,9 @@ from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError
 from harness.core.measurement import Interval
 from harness.core.tolerance import Tolerance, tolerance_from
+from harness.gate import judging
 from harness.profiling import paired
+from harness.profiling.decisions import Decisions
 from harness.profiling.rounds import MANY_CALLS, calls_per_visit, order_of, time_rounds, visit
 from harness.results import regression
 from harness.results.regression import Change, Outcome, Round, Seen
@@ -31,6 +33,15 @@ def rounds_of(seed: int, slower: float = 1.0, *, rounds: int = 40, **noise) -> l
 
 def exact_rounds(ratio: float, count: int = 12) -> list[Round]:
     return [Round(1.0 + index / 10, 1.0 + index / 10, ratio * (1.0 + index / 10)) for index in range(count)]
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.001])
+def test_the_interval_of_a_relative_drop_is_relative_too_also_where_the_drop_is_nothing(drop):
+    """0.04 of an mIoU of 0.5 is 8 %, which 5 % does not hold."""
+    interval = Interval(low=-0.04, high=0.04, method="paired")
+    seen = judging._seen_miou(Decisions(0.5 + drop, 0.5, drop, interval, 0.9, 9), FIVE)
+    assert (seen.worse, seen.low, seen.high) == pytest.approx((2 * drop, -0.08, 0.08))
+    assert regression.judged("miou", FIVE, seen).outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("text", "amount", "relative"), [("5%", 0.05, True), (" 0.5 % ", 0.005, True), (0, 0.0, False), (0.005, 0.005, False)])
