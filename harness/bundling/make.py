@@ -104,7 +104,8 @@ def _checkpoint(chosen: Mapping[str, tuple[Path, Artifact]], home: Path) -> Chec
     checkpoint = read_checkpoint(home)
     for name, (folder, artifact) in chosen.items():
         if artifact.checkpoint_sha256 != checkpoint.sha256:
-            raise BundleError(f"{folder} was exported from another checkpoint than the one in {home}", f"harness export {home} --to {artifact.format} --force")
+            again = f"harness export {home} --to {artifact.format} --precision {artifact.precision} --out {folder}"
+            raise BundleError(f"{folder} was exported from another checkpoint than the one in {home}", again)
         if artifact.format not in FORMATS:
             raise BundleError(
                 f"{name} is a {artifact.format}, which needs PyTorch to run; a bundle holds {', '.join(FORMATS)}", f"harness export {home} --to onnx"

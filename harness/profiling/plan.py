@@ -68,9 +68,11 @@ def plan_cells(subject: Path, profile: DeploymentProfile, backends: Sequence[str
             (left_out if fitting else unused).append(f"{name}: {reason}")
         elif not fitting and named:
             wanted = " ".join(filter(None, (" or ".join(formats), profile.runtime.precision)))
-            raise ConfigError(f"backend {name} runs {wanted} for profile {profile.name}, and {_named(subject)} has none", _how_to_export(subject, formats[0]))
-        elif not fitting and not foreign and _how_to_export(subject, formats[0]):
-            unmade[name] = _how_to_export(subject, formats[0])
+            raise ConfigError(
+                f"backend {name} runs {wanted} for profile {profile.name}, and {_named(subject)} has none", _how_to_export(subject, formats, profile)
+            )
+        elif not fitting and not foreign and _how_to_export(subject, formats, profile):
+            unmade[name] = _how_to_export(subject, formats, profile)
         elif fitting:
             backend.settings(profile.runtime.options)
             cells = [CellPlan(folder, artifact, name) for folder, artifact in fitting]
@@ -89,12 +91,18 @@ def _named(subject: Path) -> str:
     return read_bundled(subject / BUNDLED_DATA).file if is_bundled(subject / BUNDLED_DATA) else str(subject)
 
 
-def _how_to_export(subject: Path, form: str) -> str:
-    """The command that makes an artifact of the format, "" where no exporter does, and for a bundle, which is what it is."""
-    if is_bundled(subject / BUNDLED_DATA):
+def _how_to_export(subject: Path, formats: Sequence[str], profile: DeploymentProfile) -> str:
+    """The command that makes an artifact of the profile's format, else of the first of `formats`, in its precision.
+
+    "" where no exporter does, or no checkpoint is at hand.
+    """
+    home = subject if (subject / CHECKPOINT_FILE).is_file() else subject.resolve().parent.parent
+    wanted = profile.runtime.precision
+    form = next((form for form in formats if form == profile.runtime.format), formats[0])
+    makers = [name for name in makers_of(form) if wanted is None or wanted in EXPORTERS.load(name).precisions]
+    if not makers or not (home / CHECKPOINT_FILE).is_file():
         return ""
-    makers = makers_of(form)
-    return f"harness export {subject} --to {makers[0]}" if makers else ""
+    return f"harness export {home} --to {makers[0]}" + (f" --precision {wanted}" if wanted else "")
 
 
 def makers_of(form: str) -> list[str]:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.bundling.make import _checkpoint
 from harness.core.artifact import ARTIFACT_FILE, CHECKPOINT_FILE, WEIGHTS_FILE, Artifact, artifacts_in, read_artifact, read_checkpoint
-from harness.core.deployment import DeploymentProfile
-from harness.core.errors import ConfigError, UnavailableError
+from harness.core.deployment import DeploymentProfile, Runtime
+from harness.core.errors import BundleError, ConfigError, UnavailableError
 from harness.core.files import sha256_of_file, write_value
 from harness.profiling.plan import CellPlan, plan_cells
 from harness.support.export_places import known_exports
@@ -164,3 +165,26 @@ def test_what_a_kill_left_of_an_artifact_that_was_being_replaced_is_no_artifact(
     assert [plan.folder for plan in plan_cells(home, profile, ["onnxruntime"])[0]] == [folder.resolve()]
     assert [place for place, _ in known_exports(home, "onnx", "fp32", apart_from=home)] == [folder]
     assert artifacts_in(home / "artifacts") == [folder]
+
+
+def test_the_command_that_makes_what_is_missing_can_be_typed(home):
+    """It names the checkpoint, also where an artifact was given, and the precision that is asked for."""
+    folder = exported(home, "onnx-fp32", "fp32")
+    pytest.importorskip("openvino")
+    profile = DeploymentProfile(format_version=1, name="p", purpose="tests", runtime=Runtime(format="openvino", precision="int8-static"))
+    for subject in (home, folder):
+        with pytest.raises(ConfigError, match="has none") as caught:
+            plan_cells(subject, profile, ["openvino"])
+        assert caught.value.hint == f"harness export {home} --to openvino --precision int8-static"
+    moved = home.parent / "alone"
+    folder.rename(moved)
+    with pytest.raises(ConfigError, match="has none") as caught:
+        plan_cells(moved, profile, ["openvino"])
+    assert caught.value.hint == ""
+
+
+def test_the_export_that_a_bundle_asks_for_is_the_one_that_it_lacks(home):
+    folder = exported(home, "mine", "int8-static", of="other weights")
+    with pytest.raises(BundleError, match="another checkpoint") as caught:
+        _checkpoint({"mine": (folder, read_artifact(folder))}, home)
+    assert caught.value.hint == f"harness export {home} --to onnx --precision int8-static --out {folder}"
