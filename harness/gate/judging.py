@@ -37,8 +37,10 @@ def compare(bench: Bench, old: ProfileRecord, new: ProfileRecord, profile: Deplo
         if name == "latency":
             changes.append(regression.judged_twice(functools.partial(bench.rounds, tolerance), functools.partial(_judged_rounds, tolerance)))
             continue
-        reason = _reason(name, old, new, decisions)
-        if reason and not profile.regression:
+        reason, failure = _reason(name, old, new, decisions), _failure(name, old, new)
+        if failure:
+            changes.append(regression.broken(name, tolerance, failure))
+        elif reason and not profile.regression:
             notes.append(f"{name} not compared: {reason}")
         elif reason:
             changes.append(regression.unknown(name, tolerance, reason))
@@ -55,6 +57,18 @@ def _reason(name: str, old: ProfileRecord, new: ProfileRecord, decisions: Decisi
         return decisions if isinstance(decisions, str) else ""
     sides = [new] if name in MEMORY else [old, new]
     return next((outcome.reason for side in sides if isinstance(outcome := side.outcome(name), Missing)), "")
+
+
+def _failure(name: str, old: ProfileRecord, new: ProfileRecord) -> str:
+    """Why the candidate has no score although it was asked for one and the baseline has it: never a thing to leave out.
+
+    Other figures may fail for want of something here, as FLOPs of an operator without a rule do.
+    """
+    scored = "miou" if name == "argmax_agreement" else name
+    missing = new.outcome(scored)
+    if scored not in _scores():
+        return ""
+    return missing.reason if isinstance(missing, Missing) and missing.why == "failed" and old.measured(scored) else ""
 
 
 def _seen(name: str, tolerance: Tolerance, old: ProfileRecord, new: ProfileRecord, decisions: Decisions | str) -> Seen:
@@ -110,6 +124,9 @@ def judged_against_record(name: str, tolerance: Tolerance, old: ProfileRecord, t
 
 
 def _judged_runs(name: str, tolerance: Tolerance, old: ProfileRecord, runs: list[ProfileRecord]) -> Change:
+    failures = [_failure(name, old, record) for record in runs]
+    if all(failures):
+        return regression.broken(name, tolerance, failures[0])
     reason = next((one.reason for record in runs if isinstance(one := record.outcome(name), Missing)), "")
     if reason:
         return regression.unknown(name, tolerance, reason)

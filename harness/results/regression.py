@@ -173,6 +173,11 @@ def unknown(name: str, tolerance: Tolerance, why: str) -> Change:
     return Change(name, Outcome.INCONCLUSIVE, why, tolerance)
 
 
+def broken(name: str, tolerance: Tolerance, why: str) -> Change:
+    """A quantity that the baseline has, and that the candidate failed to give."""
+    return Change(name, Outcome.FAIL, f"the candidate failed where the baseline did not: {why}", tolerance)
+
+
 def judged_twice(measure: Callable[[int], list[Taken]], judge: Callable[[list[Taken]], Change]) -> Change:
     """What is not a PASS at first is measured again (`measure` takes 0, then 1) and judged by both measurements together."""
     first = measure(0)

@@ -1,5 +1,6 @@
 """`harness check` on the fake runtime: the timing comes from a made-up busy machine, everything else is real."""
 
+import contextlib
 import dataclasses
 import getpass
 import json
@@ -8,10 +9,12 @@ import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from harness import gate
+from harness.backends.fake import Fake
 from harness.cli.check import _accept
 from harness.cli.main import run
 from harness.core.artifact import read_subject
@@ -113,6 +116,38 @@ def test_a_model_that_needs_more_memory_or_disk_fails_by_that_alone(home, machin
     assert against(home, "large", "--json") == 1
     _, changes = found(capsys)
     assert {name for name, change in changes.items() if change["outcome"] == "FAIL"} == {"peak_host_memory", "artifact_size"}
+
+
+@pytest.fixture
+def numbers_fail(monkeypatch):
+    """The model in the folder `same` gives no numbers."""
+    real = Fake.open
+
+    @contextlib.contextmanager
+    def opened(self, folder, artifact, **given):
+        with real(self, folder, artifact, **given) as session:
+            if folder.name == "same":
+                usual = session.outputs
+                session.outputs = lambda: [np.full_like(one, np.nan) for one in usual()]
+            yield session
+
+    monkeypatch.setattr(Fake, "open", opened)
+
+
+def test_a_model_that_fails_on_the_tiles_fails_also_by_the_usual_tolerances(home, machine, numbers_fail, tmp_path, capsys):
+    usual = tmp_path / "usual.yaml"
+    usual.write_text(yaml.safe_dump({name: value for name, value in PROFILE.items() if name != "regression"}))
+    assert against(home, "same", "--json", "--profile", str(usual), "--markdown", str(tmp_path / "s.md")) == 1
+    outcome, changes = found(capsys)
+    assert outcome == "FAIL"
+    assert "the candidate failed where the baseline did not" in changes["miou"]["why"]
+    assert {name for name, change in changes.items() if change["outcome"] == "FAIL"} == {"miou", "argmax_agreement"}
+    assert "failed where the baseline did not" in (tmp_path / "s.md").read_text()
+
+
+def test_a_model_that_fails_on_the_tiles_of_a_record_fails(home, kept, numbers_fail, capsys):
+    assert check(home, "same", "--against-record", str(kept[1]), "--profile", str(kept[0]), "--json") == 1
+    assert found(capsys)[1]["miou"]["outcome"] == "FAIL"
 
 
 def test_what_can_not_be_told_is_inconclusive_and_fails_only_when_strict(home, machine, capsys):
