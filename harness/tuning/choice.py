@@ -77,11 +77,13 @@ def misses_of(limits: Limits, *, drop: float | None, memory: float | None, laten
     return found
 
 
-def unmeasured(limits: Limits, memory: float | None) -> str:
+def unmeasured(limits: Limits, *, memory: float | None, latency: float | None) -> str:
     """Why a candidate that ran can't be said to meet the limits, "" where it can."""
-    if limits.memory is None or memory is not None:
-        return ""
-    return f"its memory could not be measured, and at most {limits.memory / 1e6:.0f} MB are allowed"
+    if limits.memory is not None and memory is None:
+        return f"its memory could not be measured, and at most {limits.memory / 1e6:.0f} MB are allowed"
+    if limits.latency is not None and latency is None:
+        return f"its latency could not be measured, and at most {1e3 * limits.latency:.3g} ms are allowed"
+    return ""
 
 
 def doubts_of(limits: Limits, seen: Assessed) -> list[str]:

@@ -118,7 +118,7 @@ class Search:
             self._say(f"confirming {winner.candidate.label}")
             seen = winner.confirmed = self.scoring.assess(winner.candidate)
             misses = misses_of(self.limits, drop=seen.drop, memory=seen.memory, latency=seen.latency)
-            winner.failed, winner.misses = seen.failed or unmeasured(self.limits, seen.memory), misses
+            winner.failed, winner.misses = seen.failed or unmeasured(self.limits, memory=seen.memory, latency=seen.latency), misses
             if not (winner.failed or misses):
                 return Choice(winner, best, equal, why)
 
@@ -169,7 +169,7 @@ class Search:
         entry.seconds = costs[len(costs) // 2] * entry.candidate.batch if costs else None
         entry.misses = misses_of(self.limits, drop=None, memory=entry.memory, latency=entry.seconds)
         if entry.has_raced:
-            entry.failed = entry.failed or unmeasured(self.limits, entry.memory)
+            entry.failed = entry.failed or unmeasured(self.limits, memory=entry.memory, latency=entry.seconds)
 
     def _is_near(self, entry: Entry) -> bool:
         """Whether another option could bring it to the front, or below the limit of memory."""

@@ -44,9 +44,10 @@ def test_each_limit_is_judged_by_the_value_and_says_how_far_off_it_is():
     assert misses_of(Limits(drop=0.0), drop=0.002, memory=None, latency=None)[0].ratio == pytest.approx(2.0, rel=1e-3)
 
 
-def test_a_memory_that_nobody_measured_does_not_meet_a_limit():
-    assert "could not be measured, and at most 1000 MB" in unmeasured(Limits(drop=0.0, memory=1e9), None)
-    assert unmeasured(Limits(drop=0.0, memory=1e9), 2e9) == unmeasured(Limits(drop=0.0), None) == ""
+def test_what_nobody_measured_does_not_meet_a_limit():
+    assert "memory could not be measured, and at most 1000 MB" in unmeasured(Limits(drop=0.0, memory=1e9), memory=None, latency=0.1)
+    assert "latency could not be measured, and at most 50 ms" in unmeasured(Limits(drop=0.0, latency=0.05), memory=1e9, latency=None)
+    assert unmeasured(Limits(drop=0.0, memory=1e9), memory=2e9, latency=None) == unmeasured(Limits(drop=0.0), memory=None, latency=None) == ""
 
 
 def test_an_interval_beyond_a_limit_is_a_doubt():
