@@ -20,6 +20,7 @@ from harness.core.measurement import Measurement, Missing
 from harness.core.registry import DATASETS
 from harness.profiling.disturbance import Reading
 from harness.profiling.job import Job
+from harness.profiling.plan import CellPlan, job_of
 from harness.profiling.run import record_of
 from tests.builders import fake_checkpoint
 
@@ -53,6 +54,17 @@ def job(subject: Path, data: Path, work: Path, *, fail="", isolate=True, probes=
 
 def record(one: Job):
     return record_of(one, artifact_from_checkpoint(one.folder), command="harness profile")
+
+
+def test_what_another_process_replaced_meanwhile_is_not_measured_in_its_name(data, tmp_path):
+    folder = fake_checkpoint(tmp_path / "model", DATASETS.load("synthetic"))
+    plan = CellPlan(folder, artifact_from_checkpoint(folder), "fake")
+    asked = job(folder, data, tmp_path / "w", isolate=False)
+    planned = job_of(plan, asked.profile, 1, asked.dataset, asked.data_root, asked.work)
+    fake_checkpoint(folder, DATASETS.load("synthetic"), b"trained again")
+    done = record_of(planned, plan.artifact)
+    assert "was replaced since this run began" in done.detail["failed"]
+    assert not any(isinstance(outcome, Measurement) for outcome in done.outcomes)
 
 
 def test_a_cell_that_works_measures_what_it_was_asked_for(subject, data, tmp_path):
