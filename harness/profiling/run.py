@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
 from pathlib import Path
 
@@ -169,5 +170,5 @@ def _unanswered(profile: DeploymentProfile, answer: Answer) -> tuple[Outcome, ..
 
 
 def work_folder(base: Path, backend: str, artifact: Artifact) -> Path:
-    """Where a cell's job, inputs, outputs and messages lie while it is measured."""
-    return base / f"{backend}-{artifact.format}-{artifact.precision}-{artifact.identity[:8]}"
+    """Where a cell's job, inputs, outputs and messages lie while it is measured: in `base`, whatever somebody's artifact says of itself."""
+    return base / re.sub(r"[^A-Za-z0-9_+-]", "-", f"{backend}-{artifact.format}-{artifact.precision}-{artifact.identity[:8]}")

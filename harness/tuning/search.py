@@ -110,7 +110,7 @@ class Search:
         tried = 0
         while True:
             best = leader_of(self.entries, self.rounds, self.start.key)
-            if best is None or (tried >= MOST_CONFIRMED and self._is_over(1.0)):
+            if best is None or (tried >= MOST_CONFIRMED and self.spent() >= self.seconds):
                 return Choice(fastest=best)
             tried += 1
             equal = tied(self.entries, self.rounds, best, self.start.key)

@@ -17,6 +17,7 @@ from harness.bundling.opened import opened
 from harness.bundling.tiles import chosen_tiles
 from harness.cli.main import run
 from harness.core.errors import BundleError, ConfigError, DataError, HarnessError, MeasurementError
+from harness.profiling.run import work_folder
 from harness.support.bundled import bundled_spec, facts_of, narrowed, part_key
 from harness.support.onnx_wire import external_locations, read_wire
 from tests import bundle_parts as parts
@@ -240,6 +241,12 @@ def test_the_command_line_says_what_is_wrong_in_one_error(files, tmp_path, capsy
     assert run(["profile", str(bundle), "--out", str(tmp_path / "records")]) == 4
     assert capsys.readouterr().err.startswith(f"error: {bundle} is no whole zip")
     assert not (tmp_path / "records").exists()
+
+
+@pytest.mark.parametrize("field", ["format", "precision", "sha256"])
+def test_no_artifact_says_where_its_measurement_is_written(files, tmp_path, field):
+    made = parts.artifact(files[MODEL], **{field: "/../../x"})
+    assert work_folder(tmp_path, "onnxruntime", made).resolve().parent == tmp_path.resolve()
 
 
 def test_an_artifact_of_other_things_than_the_tiles_is_refused(files, tmp_path):
