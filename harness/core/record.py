@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from harness.core.artifact import Checkpoint, DataUse
 from harness.core.deployment import DeploymentProfile
+from harness.core.files import sha256_of_text
 from harness.core.measurement import Measurement, Missing, Outcome
 from harness.core.specs import Value
 
@@ -35,6 +36,10 @@ class Environment(Value):
     container: str | None = None
     load: dict[str, FiniteFloat] = {}
     fingerprint: str
+
+
+#: Of a cell's folder, so that with a profile's name and what a half-written file is called it stays below the 255 bytes of most file systems.
+LONGEST_NAME = 150
 
 
 class Cell(Value):
@@ -63,9 +68,10 @@ class Cell(Value):
 
     @property
     def subject(self) -> str:
-        """The name of the cell's folder of records: safe on every file system."""
+        """The name of the cell's folder of records: safe on every file system, and short enough for all."""
         text = f"{self.model}--{self.backend}-{self.device}--{self.precision}{'--' if self.variant else ''}{self.variant}"
-        return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text)
+        name = re.sub(r"[^A-Za-z0-9.+_-]+", "-", text)
+        return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{sha256_of_text(text)[:8]}"
 
 
 class Advice(Value):

@@ -9,6 +9,7 @@ import pytest
 
 from harness.core.errors import RecordError
 from harness.core.record import ProfileRecord
+from harness.results.accepted import accept
 from harness.results.store import Records, read_records, record_path, runs_of, write_record
 from tests.builders import checkpoint, profile, record
 
@@ -19,6 +20,15 @@ def test_a_record_survives_the_disk(tmp_path: Path) -> None:
     assert read_records(tmp_path) == Records((written,))
     assert path == record_path(tmp_path, written)
     assert path.relative_to(tmp_path).as_posix() == f"lab-1/unet+unet--onnxruntime-cpu--fp32/cpu-default--2026-11-21-{written.id[:8]}.json"
+
+
+def test_a_long_name_of_a_model_or_its_settings_fits_into_a_folders_name(tmp_path: Path) -> None:
+    """Otherwise a cell is measured and can't be kept."""
+    alike = [record("m" * 240 + end) for end in "ab"]
+    paths = [write_record(tmp_path, one) for one in alike]
+    assert len({path.parent for path in paths}) == 2
+    assert all(accept(tmp_path / "baselines", one, who="me", when="now", why="first", outcome="PASS").is_file() for one in alike)
+    assert read_records(tmp_path / "lab-1").problems == ()
 
 
 def test_writing_leaves_nothing_else_behind(tmp_path: Path) -> None:
