@@ -82,8 +82,9 @@ def cannot_write(path: Path, error: OSError) -> HarnessError:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends well, and vanishes otherwise.
 
-    An older folder at `path` is replaced. Raises HarnessError when it can't be written.
+    An older folder at `path` is replaced. Raises HarnessError when it can't be written, ConfigError where this process is in it.
     """
+    require_left(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep([path.parent])
@@ -102,6 +103,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_left(path: Path) -> None:
+    """Raises ConfigError where this process is in the folder `path`: after that was replaced, "." would be a folder that is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        if Path.cwd().is_relative_to(path.resolve()):
+            raise ConfigError(f"{path} is where you are, or holds it, and a folder is replaced as a whole", "cd to another folder, and name it from there")
 
 
 def hold(handle: int, busy: HarnessError) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from harness.core.artifact import CHECKPOINT_FILE
 from harness.core.errors import ConfigError
-from harness.core.files import cannot_write, hold, write_value
+from harness.core.files import cannot_write, hold, require_left, write_value
 from harness.core.leftovers import sweep
 from harness.core.specs import Value
 from harness.training.recipe import Recipe
@@ -50,6 +50,7 @@ def work_folder(out: Path, job: Job) -> Path:
 
     Raises ConfigError where `out` holds something else, or the work of a run with other settings; HarnessError where it can't be written.
     """
+    require_left(out)
     sweep([out.parent])  # what was killed while it put the checkpoint in place has its finished training put aside
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file", "choose another folder with --out")

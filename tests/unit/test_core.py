@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,17 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch
     with pytest.raises(HarnessError, match="No space left on device"):
         write_atomic(tmp_path / "a.json", "x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", [".", "..", "../run"])
+def test_the_folder_that_one_stands_in_is_not_replaced(tmp_path, monkeypatch, named):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    with pytest.raises(ConfigError, match="is where you are"), atomic_folder(Path(named)):
+        pass
+    with atomic_folder(Path("new")) as folder:
+        (folder / "weights").write_text("trained")
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["run", "run/new", "run/new/weights"]
 
 
 def test_a_folder_that_fails_half_way_vanishes_and_the_old_one_stays(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,13 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path):
     (tmp_path / "holiday.jpg").write_text("photo")
     with pytest.raises(ConfigError, match="no checkpoint"):
         work_folder(tmp_path, job())
+
+
+def test_a_training_into_the_folder_that_one_stands_in_is_refused_before_it_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="is where you are"):
+        work_folder(Path(), job())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_not_replaced(tmp_path):
