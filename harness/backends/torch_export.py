@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.artifact import Artifact
-from harness.core.errors import MeasurementError, UnavailableError
+from harness.core.errors import UnavailableError
 from harness.core.ports import Session
 from harness.support.backend_options import chosen
+from harness.support.programs import load_program
 from harness.support.torch_session import TorchSession, prepare_torch, torch_unavailable
 
 if TYPE_CHECKING:
@@ -50,13 +50,9 @@ class TorchExport:
 
 
 def _module(path: Path, device: str) -> torch.nn.Module:
-    import torch
     from torch.export.passes import move_to_device_pass
 
-    try:
-        program = torch.export.load(str(path))
-    except (RuntimeError, ValueError, KeyError, OSError, AssertionError, zipfile.BadZipFile) as error:
-        raise MeasurementError(f"torch.export cannot load {path}: {error}", "export it again with the installed torch") from error
+    program = load_program(path)
     return (move_to_device_pass(program, device) if device != "cpu" else program).module()
 
 

@@ -18,10 +18,15 @@ from harness.support.foreign_facts import FileFacts
 _DTYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64", 12: "bool", 13: "bfloat16"}
 #: What a symbolic size may be made of: torch evaluates these texts as Python, so nothing else is let through.
 _SYMBOLS = re.compile(
-    r"(Symbol|Integer|Rational|Add|Mul|Pow|Max|Min|Mod|FloorDiv|CleanDiv|PythonMod|CeilToInt|positive|integer|nonnegative|True|False|[su][0-9]+)"
+    r"(Symbol|Integer|Float|Rational|Add|Mul|Pow|Max|Min|Abs|Eq|Ne|Lt|Le|Gt|Ge|Equality|Unequality|(Strict)?(Less|Greater)Than|And|Or|Not|true|false"
+    r"|True|False|(Floor|Clean|Ceil|IntTrue|FloatTrue)Div|(Python)?Mod|ModularIndexing|Where|(Ceil|Floor|Trunc|Round)ToInt|TruncToFloat|ToFloat"
+    r"|RoundDecimal|[LR]Shift|PowByNatural|FloatPow|Identity|positive|integer|nonnegative|precision|[su][0-9]+)"
 )
 _PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 LARGEST_GRAPH = 512 * 2**20
+_GRAPH = "models/model.json"
+#: Records that torch.export.load runs: shared libraries, and pickles of whatever objects.
+_CODE = ("data/aotinductor/", "data/constants/custom_obj_", "data/constants/opaque_obj_")
 
 
 def read_pt2(path: Path) -> FileFacts:
@@ -49,14 +54,25 @@ def read_pt2(path: Path) -> FileFacts:
     )
 
 
+def graph_entry(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """The record of the graph. Raises ValueError where there is none, or several, and for records that would be run."""
+    # Without the archive's own name, and in lower case, as torch finds records.
+    entries = [(info.filename.partition("/")[2].lower(), info) for info in archive.infolist()]
+    code = next((name for name, _ in entries if name.startswith(_CODE)), None)
+    if code:
+        raise ValueError(f"{code[:80]!r} would be run; refused")
+    graphs = {name: info for name, info in entries if name.startswith("models/")}
+    if list(graphs) != [_GRAPH] or len(entries) != len(dict(entries)):
+        raise ValueError(f"it holds {', '.join(graphs)[:80] or 'no graph'}, wanted {_GRAPH} alone, and each record once")
+    return graphs[_GRAPH]
+
+
 def _graph(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     with zipfile.ZipFile(path) as archive:
-        names = [info for info in archive.infolist() if info.filename.endswith("models/model.json")]
-        if not names:
-            raise KeyError("models/model.json")
-        if names[0].file_size > LARGEST_GRAPH:
-            raise ValueError(f"a graph of {names[0].file_size} bytes")
-        text = archive.read(names[0])
+        entry = graph_entry(archive)
+        if entry.file_size > LARGEST_GRAPH:
+            raise ValueError(f"a graph of {entry.file_size} bytes")
+        text = archive.read(entry)
     module = json.loads(text, object_hook=_checked)["graph_module"]
     return module["graph"], module["signature"]
 

@@ -13,19 +13,24 @@ import numpy as np
 from harness.core.artifact import Artifact
 from harness.core.errors import MeasurementError
 from harness.core.specs import TensorSpec
+from harness.support.foreign_pt2 import read_pt2
 
 #: Key of `Artifact.options`: "NCHW" or "NHWC" for the input that images go into.
 LAYOUT = "layout"
 #: Key of `Artifact.options`: why a file is not run at all.
 REFUSED = "refused"
+#: The format of a program of torch.export.
+PROGRAM = "pt2"
 
 
 def require_readable(artifact: Artifact, folder: Path) -> None:
-    """Raises MeasurementError with the reason why the file was refused, or when it changed since it was looked at."""
+    """Raises MeasurementError with the reason why the file was refused, when it changed since it was looked at, or when loading it would run code."""
     if REFUSED in artifact.options:
         raise MeasurementError(str(artifact.options[REFUSED]))
     if not (folder / artifact.file).is_file():
         raise MeasurementError(f"{folder / artifact.file} is no longer there")
+    if artifact.format == PROGRAM:
+        read_pt2(folder / artifact.file)  # here, since it is no part of the time to load
 
 
 def as_input(images: np.ndarray, artifact: Artifact) -> np.ndarray:
