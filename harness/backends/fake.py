@@ -17,6 +17,9 @@ from harness.core.errors import MeasurementError
 from harness.core.ports import Session
 from harness.support.clock import ManualClock
 
+#: Before the name of a failure: it happens when the runtime is closed.
+AT_END = "at end: "
+
 
 class FakeSession:
     """Each `run` turns the clock by the next duration; the logits are the input's first band, shifted per class."""
@@ -74,8 +77,11 @@ class Fake:
 
     @contextlib.contextmanager
     def open(self, folder: Path, artifact: Artifact, *, device: str, threads: int, options: Mapping[str, Any]) -> Iterator[Session]:
-        clock = options.get("clock") or ManualClock()
-        yield FakeSession(artifact.checkpoint.num_classes, clock, options.get("durations") or (0.001,), options.get("fail", ""))
+        clock, fail = options.get("clock") or ManualClock(), options.get("fail", "")
+        is_at_end = fail.startswith(AT_END)
+        yield FakeSession(artifact.checkpoint.num_classes, clock, options.get("durations") or (0.001,), "" if is_at_end else fail)
+        if is_at_end:
+            _fail(fail.removeprefix(AT_END))
 
 
 BACKEND = Fake()

@@ -30,6 +30,8 @@ def measure(job: Job) -> Answer:
             subject.known = {outcome.quantity: outcome for outcome in outcomes if isinstance(outcome, Measurement)}
             answer = answer.model_copy(update={"outcomes": outcomes, "warnings": advice_on(outcomes)})
             write_value(job.answer_file, answer)
+        answer = answer.model_copy(update={"is_whole": True})
+        write_value(job.answer_file, answer)  # before the runtime is closed, which crashes some
     return answer
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError, MeasurementError, RecordError
 from harness.core.files import read_value, write_value
+from harness.core.record import Advice
 from harness.profiling.job import Answer, Job
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -25,8 +26,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def run_job(job: Job, module: str = "harness.profiling.child") -> Answer:
-    """Measure a cell in a fresh process and wait for it without spinning. What it measured before it died is kept, with why it died."""
+    """Measure a cell in a fresh process and wait for it without spinning. What it measured before it died is kept, with why it died.
+
+    A runtime that crashes or hangs when it is closed has measured all the same: that is a warning.
+    """
     job.work.mkdir(parents=True, exist_ok=True)
+    job.answer_file.unlink(missing_ok=True)  # another process may have answered in this folder before
     job_file = write_value(job.work / "job.json", job)
     with (job.work / "stderr.txt").open("wb") as errors:
         process = subprocess.Popen(
@@ -46,7 +51,12 @@ def run_job(job: Job, module: str = "harness.profiling.child") -> Answer:
         finally:
             end(process)
     answer = read_value(job.answer_file, Answer, RecordError) if job.answer_file.exists() else Answer()
-    return answer if answer.failed or not reason else answer.model_copy(update={"failed": reason})
+    if answer.failed or not reason:
+        return answer
+    if answer.is_whole:
+        said = Advice(kind="ended badly", message=f"when all was measured, its process ended so: {reason}")
+        return answer.model_copy(update={"warnings": (*answer.warnings, said)})
+    return answer.model_copy(update={"failed": reason})
 
 
 def environment_of(job: Job) -> dict[str, str]:

@@ -68,10 +68,14 @@ class Job(Value):
 
 
 class Answer(Value):
-    """What has been measured so far; rewritten after each probe, so a crash loses only the probe that crashed."""
+    """What has been measured so far; rewritten after each probe, so a crash loses only the probe that crashed.
+
+    `is_whole`: all was asked and answered, so that what happens to the process afterwards takes nothing away.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     warnings: tuple[Advice, ...] = ()
     facts: dict[str, Any] = {}
     failed: str = ""
     example_source: str = ""
+    is_whole: bool = False

@@ -147,6 +147,22 @@ def test_what_was_measured_before_the_crash_is_kept(subject, data, tmp_path):
     assert isinstance(survivor.outcome("artifact_size"), Measurement)
 
 
+@pytest.mark.parametrize(("fail", "said"), [("SIGSEGV", "crashed with SIGSEGV"), ("hang", "timed out after 6 s")])
+def test_a_runtime_that_can_not_be_closed_has_measured_all_the_same(subject, data, tmp_path, fail, said):
+    done = record(job(subject, data, tmp_path / "w", fail=f"at end: {fail}", probes=("latency", "size"), timeout=6.0))
+    assert isinstance(done.measured("latency"), Measurement)
+    assert isinstance(done.measured("artifact_size"), Measurement)
+    assert done.detail["failed"] == ""
+    assert [said in warning.message for warning in done.warnings if warning.kind == "ended badly"] == [True]
+
+
+def test_an_answer_is_that_of_its_own_process(subject, data, tmp_path):
+    record(job(subject, data, tmp_path / "w", probes=("latency", "size")))
+    again = record(job(subject, data, tmp_path / "w", fail="SIGSEGV", probes=("latency", "size")))
+    assert {outcome.reason for outcome in again.outcomes if isinstance(outcome, Missing)} == {"crashed with SIGSEGV"}
+    assert not any(isinstance(outcome, Measurement) for outcome in again.outcomes)
+
+
 def test_a_cell_that_hangs_is_ended_and_says_so(subject, data, tmp_path):
     begin = time.monotonic()
     done = record(job(subject, data, tmp_path / "w", fail="hang", timeout=3.0))
