@@ -54,7 +54,8 @@ def run_job(job: Job, module: str = "harness.profiling.child") -> Answer:
     if answer.failed or not reason:
         return answer
     if answer.is_whole:
-        said = Advice(kind="ended badly", message=f"when all was measured, its process ended so: {reason}")
+        message = f"when all was measured, its process ended so: {reason}"
+        said = Advice(kind="ended badly", message=message, advice="its figures stand; a newer release of the runtime may close well")
         return answer.model_copy(update={"warnings": (*answer.warnings, said)})
     return answer.model_copy(update={"failed": reason})
 

@@ -150,6 +150,12 @@ def test_a_peak_with_the_threads_of_another_process_is_not_taken_and_not_kept(tm
     assert read_peaks(peaks_file("f0", 1, "cpu", "fp32")) is None
 
 
+def test_where_peaks_can_not_be_kept_they_are_measured_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    found = outcomes(tmp_path / "file", monkeypatch, Peaks(16e9, 2e9), subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)}))
+    assert found["peak_share"].value == pytest.approx(0.5)
+
+
 def test_the_call_after_the_triad_is_not_timed(tmp_path, monkeypatch):
     """A call that meets cold caches takes ten times as long."""
     one, cold = subject(tmp_path, {"forward_flops": single("forward_flops", 1e9)}), []
