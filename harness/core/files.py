@@ -73,9 +73,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: OSError) -> HarnessError:
+def cannot_write(path: Path, error: OSError, hint: str = "choose another folder, or free some space") -> HarnessError:
     """The error for a path that can't be written, with the system's reason."""
-    return HarnessError(f"cannot write {path}: {error.strerror or error}", "choose another folder, or free some space")
+    return HarnessError(f"cannot write {path}: {error.strerror or error}", hint)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import harness
 from harness.core.artifact import Artifact, DataUse
 from harness.core.deployment import DeploymentProfile
 from harness.core.errors import ConfigError, HarnessError, MeasurementError
-from harness.core.files import write_atomic
+from harness.core.files import cannot_write, write_atomic
 from harness.core.measurement import Missing, Outcome
 from harness.core.record import Cell, ProfileRecord
 from harness.core.registry import PROBES
@@ -120,7 +120,17 @@ def tile_size(profile: DeploymentProfile, artifact: Artifact) -> int:
 
 
 def write_examples(job: Job, artifact: Artifact) -> None:
-    """Write the inputs of timed calls for the child, so that reading rasters is not part of its memory: first windows of the split's tiles."""
+    """Write the inputs of timed calls for the child, so that reading rasters is not part of its memory: first windows of the split's tiles.
+
+    Raises HarnessError where the disk is full, MeasurementError where there are fewer tiles than a batch takes.
+    """
+    try:
+        _write_examples(job, artifact)
+    except OSError as error:
+        raise cannot_write(job.work, error, "set TMPDIR to a folder with more room") from error
+
+
+def _write_examples(job: Job, artifact: Artifact) -> None:
     count = job.profile.input.batch * EXAMPLE_BATCHES
     if artifact.checkpoint.is_foreign and job.dataset is None:
         _write_random(job, artifact)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from harness.core.artifact import artifact_from_checkpoint
 from harness.core.deployment import PROBES, DeploymentProfile, Runtime, Sampling
-from harness.core.errors import MeasurementError
+from harness.core.errors import HarnessError, MeasurementError
 from harness.core.measurement import Measurement, Missing
 from harness.core.registry import DATASETS
 from harness.profiling.disturbance import Reading
@@ -290,6 +290,16 @@ def test_without_isolation_the_same_is_measured(subject, data, tmp_path):
 def test_a_split_smaller_than_a_batch_is_a_failed_row(subject, data, tmp_path):
     one = job(subject, data, tmp_path / "w", input={"batch": 500})
     assert "has 12 tiles" in record(one).outcome("latency").reason
+
+
+def test_a_full_disk_is_one_error(subject, data, tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(HarnessError, match="No space left on device") as caught:
+        record(job(subject, data, tmp_path / "w"))
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subject, data, tmp_path):
