@@ -116,7 +116,7 @@ def profile_cells(
         for index, plan in enumerate(plans):
             progress(index, len(plans), plan.label)
             why = _why_no_parity(plan, profile, dataset)
-            gives = "parity" in profile.probes and plan.backend == REFERENCE and not profile.runtime.options  # options may round, as tf32 does
+            gives = "parity" in profile.probes and _is_reference(plan, profile)
             rates: list[Rate | None] = []
             for batch in profile.input.batches or (profile.input.batch,):
                 job = job_of(plan, profile.at_batch(batch), threads, dataset, folder, _cell_folder(work / str(index), plan, batch))
@@ -204,11 +204,16 @@ def _why_no_parity(plan: CellPlan, profile: DeploymentProfile, dataset: str | No
     """Why a cell is compared with nothing, "" where it is compared with its checkpoint."""
     if "parity" not in profile.probes:
         return "not among the probes"
-    if plan.backend == REFERENCE:
+    if _is_reference(plan, profile):
         return "this cell is the reference that others are compared with"
     if plan.artifact.checkpoint.is_foreign:
         return "the model was not trained here, so there is no checkpoint to compare with"
     return "" if dataset else "no data set on whose tiles they could be compared"
+
+
+def _is_reference(plan: CellPlan, profile: DeploymentProfile) -> bool:
+    """Options may round, as tf32 does: then the reference is another run."""
+    return plan.backend == REFERENCE and not profile.runtime.options
 
 
 def _checkpoint_of(plan: CellPlan, plans: Sequence[CellPlan]) -> Path | None:

@@ -76,7 +76,7 @@ def test_records_that_are_kept_need_no_reference(checkpoint, root, tmp_path, ask
 
 @pytest.mark.parametrize(("options", "kept"), [({}, True), ({"tf32": True}, False)])
 def test_only_a_run_in_plain_fp32_is_the_reference(checkpoint, root, tmp_path, asked, monkeypatch, options, kept):
-    """The cell of torch_eager gives the reference's outputs by the way, unless its options round what it computes."""
+    """The cell of torch_eager gives the reference's outputs by the way, unless its options round what it computes: then it is compared too."""
     jobs, whole = [], profiling.record_of
 
     def record_of(job, *given):
@@ -86,6 +86,8 @@ def test_only_a_run_in_plain_fp32_is_the_reference(checkpoint, root, tmp_path, a
     monkeypatch.setattr(profiling, "record_of", record_of)
     cells(checkpoint, profile("size", "parity", **options), tmp_path, root, backend="torch_eager", count=1)
     assert [job.keep_outputs for job in jobs] == [kept]
+    assert ("this cell is the reference" in jobs[0].no_reference) == kept
+    assert [job.profile.runtime.options for job in asked] == ([] if kept else [{}])
 
 
 def test_what_has_no_tiles_to_compare_on_says_so(checkpoint, tmp_path, asked, monkeypatch):
