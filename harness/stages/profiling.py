@@ -90,8 +90,8 @@ def profile_cells(
 ) -> Iterator[tuple[Path, ProfileRecord, bool]]:
     """Profile cell by cell; each record is on disk before the next cell starts. Yields its path, the record and whether it is new.
 
-    `reuse` keeps a record of the same cell under the same profile with the same fingerprint. `layers` looks into each cell in a
-    process of its own and writes what it sees beside the record. A profile with `input.batches` gives a record per batch.
+    `reuse` keeps a record of the same cell under the same profile with the same fingerprint, unless it has no parity and now can. `layers`
+    looks into each cell in a process of its own and writes what it sees beside the record. A profile with `input.batches` gives a record per batch.
     `bundle`: the folder of an opened bundle, whose tiles and reference outputs are used.
     """
     threads = profile.runtime.threads or available_cores()
@@ -122,7 +122,8 @@ def profile_cells(
                 job = job_of(plan, profile.at_batch(batch), threads, dataset, folder, _cell_folder(work / str(index), plan, batch))
                 keeps = gives and reference is None
                 key = (cell_of(job, plan.artifact), profile.sha256, fingerprint, _named(used_by(job, plan.artifact)), sha256_of_bundle(bundle_facts(job)))
-                if key in known:
+                can_compare = not why and bool(reference or _checkpoint_of(plan, plans))
+                if key in known and not (can_compare and _lacks_parity(known[key][1])):
                     path, record, is_new = *known[key], False
                 else:
                     if reference is None and not why:
@@ -179,13 +180,15 @@ def _write_layers(job: Job, plan: CellPlan, path: Path, record: ProfileRecord) -
 
 
 def _known_records(out: Path) -> dict[Any, tuple[Path, ProfileRecord]]:
-    from harness.results.store import record_path
+    """The newest record of each cell in which nothing failed, one with parity before one without."""
+    from harness.results.store import age, record_path
 
     if not out.is_dir():
         return {}
+    known = sorted(read_records(out).records, key=lambda record: (not _lacks_parity(record), age(record)))
     return {
         (record.cell, record.profile_sha256, record.environment.fingerprint, *_scored_on(record)): (record_path(out, record), record)
-        for record in read_records(out).records
+        for record in known
         if not any(isinstance(outcome, Missing) and outcome.why == "failed" for outcome in record.outcomes)
     }
 
@@ -214,6 +217,12 @@ def _why_no_parity(plan: CellPlan, profile: DeploymentProfile, dataset: str | No
 def _is_reference(plan: CellPlan, profile: DeploymentProfile) -> bool:
     """Options may round, as tf32 does: then the reference is another run."""
     return plan.backend == REFERENCE and not profile.runtime.options
+
+
+def _lacks_parity(record: ProfileRecord) -> bool:
+    """Whether a run had nothing to compare with, as that of an artifact alone."""
+    outcome = record.outcome("argmax_agreement")
+    return isinstance(outcome, Missing) and outcome.why == "skipped"
 
 
 def _checkpoint_of(plan: CellPlan, plans: Sequence[CellPlan]) -> Path | None:

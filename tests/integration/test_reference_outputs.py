@@ -8,6 +8,7 @@ from harness.core.artifact import artifact_from_checkpoint
 from harness.core.deployment import DeploymentProfile, InputShape, Runtime, Sampling
 from harness.core.measurement import Measurement
 from harness.core.registry import DATASETS
+from harness.profiling.child import measure
 from harness.profiling.job import Answer
 from harness.profiling.plan import CellPlan
 from harness.stages import profiling
@@ -66,12 +67,41 @@ def test_a_split_smaller_than_a_batch_ends_no_run(checkpoint, root, tmp_path, as
     assert ["has 12 tiles" in record.detail["failed"] for _, record, _ in found] == [True, True]
 
 
-def test_records_that_are_kept_need_no_reference(checkpoint, root, tmp_path, asked):
-    first = cells(checkpoint, profile("size", "parity"), tmp_path, root, count=1)
-    asked.clear()
+@pytest.fixture
+def computed(monkeypatch) -> list:
+    """The jobs of the reference, which the fake runtime computes in place of PyTorch."""
+    jobs = []
+
+    def run_job(job):
+        jobs.append(job)
+        job.work.mkdir(parents=True)
+        return measure(job.model_copy(update={"backend": "fake"}))
+
+    monkeypatch.setattr(profiling, "run_job", run_job)
+    return jobs
+
+
+def test_records_that_are_kept_need_no_reference(checkpoint, root, tmp_path, computed):
+    ((path, record, _),) = cells(checkpoint, profile("size", "parity"), tmp_path, root, count=1)
+    assert record.measured("argmax_agreement").value == 1.0
     again = cells(checkpoint, profile("size", "parity"), tmp_path, root, count=1, reuse=True)
-    assert [(path, new) for path, _, new in again] == [(first[0][0], False)]
-    assert asked == []
+    assert [(kept, new) for kept, _, new in again] == [(path, False)]
+    assert len(computed) == 1
+
+
+def test_a_record_without_parity_is_kept_only_while_there_is_nothing_to_compare_with(checkpoint, root, tmp_path, computed, monkeypatch):
+    """An artifact alone first, then with its checkpoint."""
+    settings = profile("size", "parity")
+    with monkeypatch.context() as apart:
+        apart.setattr(profiling, "_checkpoint_of", lambda plan, plans: None)
+        ((_, record, _),) = cells(checkpoint, settings, tmp_path, root, count=1)
+        assert "its checkpoint is not beside it" in record.outcome("argmax_agreement").reason
+        assert [new for _, _, new in cells(checkpoint, settings, tmp_path, root, count=1, reuse=True)] == [False]
+    ((_, record, new),) = cells(checkpoint, settings, tmp_path, root, count=1, reuse=True)
+    assert new
+    assert record.measured("argmax_agreement").value == 1.0
+    ((_, record, new),) = cells(checkpoint, settings, tmp_path, root, count=1, reuse=True)
+    assert (new, record.measured("argmax_agreement").value) == (False, 1.0)
 
 
 @pytest.mark.parametrize(("options", "kept"), [({}, True), ({"tf32": True}, False)])
