@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from harness.core.errors import ExportError, HarnessError
 from harness.core.files import read_value, write_value
 from harness.core.specs import Value
-from harness.profiling.isolate import TIMED_OUT, end, end_with_parent, offer_to_the_kernel, reason_of
+from harness.profiling.isolate import PARENT, TIMED_OUT, end, end_with_parent, offer_to_the_kernel, reason_of
 from harness.stages import export
 
 MODULE = "harness.tuning.exporting"
@@ -34,7 +35,14 @@ def export_apart(order: Order, work: Path, *, timeout: float) -> None:
     errors = work / "stderr.txt"
     file = write_value(work / "order.json", order)
     with errors.open("wb") as said:
-        process = subprocess.Popen([sys.executable, "-m", MODULE, str(file)], stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", MODULE, str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, PARENT: str(os.getpid())},
+            start_new_session=True,
+        )
         offer_to_the_kernel(process.pid)
         try:
             code = process.wait(timeout=timeout)

@@ -3,9 +3,11 @@
 import pytest
 
 from harness.core.artifact import read_subject
+from harness.core.errors import ExportError
 from harness.core.registry import DATASETS
+from harness.profiling.isolate import PARENT
 from harness.profiling.plan import CellPlan
-from harness.tuning import scoring, search
+from harness.tuning import exporting, scoring, search
 from harness.tuning.assessing import Setting
 from harness.tuning.candidates import Candidate
 from harness.tuning.choice import Limits
@@ -84,3 +86,12 @@ def test_racing_has_its_share_of_the_budget_whatever_was_begun(start):
     setting, journal = scored(start, left=0.0).setting, Journal(start.plan.folder / "other.jsonl", {})
     asked = search.Search(setting, Limits(drop=0.005), start, journal, 1000.0, print, clock=lambda: next(at))
     assert asked.scoring.left() == pytest.approx(1000 - 390 - 400)
+
+
+def test_an_export_whose_search_was_killed_while_it_was_starting_ends_too(tmp_path, monkeypatch):
+    """It asks the kernel to be ended with its parent only after its imports; a parent that is gone by then is seen by its number."""
+    real = exporting.subprocess.Popen
+    monkeypatch.setattr(exporting.subprocess, "Popen", lambda *given, env, **named: real(*given, env={**env, PARENT: str(int(env[PARENT]) + 1)}, **named))
+    order = exporting.Order(checkpoint=tmp_path, to="onnx", precision="fp32", out=tmp_path / "out")
+    with pytest.raises(ExportError, match="which asked for this, is gone"):
+        exporting.export_apart(order, tmp_path / "work", timeout=60)
