@@ -15,8 +15,8 @@ from harness.core.specs import Value
 class Job(Value):
     """One cell: an artifact on a backend under a profile. Paths are absolute.
 
-    `artifact` None: it is described in `folder`; a model that was not made here is described by `artifact`. `sha256`: of the artifact that
-    was planned, "" for whatever lies there.
+    `artifact` None: it is described in `folder`; a model that was not made here is described by `artifact`. `sha256`: the identity of the artifact
+    that was planned, "" for whatever lies there.
 
     `work` is the folder for this cell's inputs and outputs; `reference` holds the logits of the checkpoint on torch_eager.
     `keep_outputs`: the logits of every tile are for others too, so they lie in `outputs_folder` in the end.

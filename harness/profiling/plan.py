@@ -136,7 +136,7 @@ def job_of(plan: CellPlan, profile: DeploymentProfile, threads: int, dataset: st
     return Job(
         folder=plan.folder,
         artifact=plan.artifact if plan.artifact.checkpoint.is_foreign else None,
-        sha256=plan.artifact.sha256,
+        sha256=plan.artifact.identity,
         backend=plan.backend,
         device=profile.runtime.device,
         threads=threads,

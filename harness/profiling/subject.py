@@ -237,7 +237,7 @@ def _mapped(path: Path) -> np.ndarray:
 def opened(job: Job) -> Iterator[OpenSubject]:
     """Import the runtime, open the artifact, and say what each step cost. Raises what the backend raises."""
     artifact = job.artifact or read_subject(job.folder)
-    if job.sha256 not in ("", artifact.sha256):
+    if job.sha256 not in ("", artifact.identity):
         raise MeasurementError(f"{job.folder} was replaced since this run began", "run it again once nothing exports or trains there")
     require_readable(artifact, job.folder)
     backend = BACKENDS.load(job.backend)
