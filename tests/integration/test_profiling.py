@@ -67,6 +67,13 @@ def test_what_another_process_replaced_meanwhile_is_not_measured_in_its_name(dat
     assert not any(isinstance(outcome, Measurement) for outcome in done.outcomes)
 
 
+def test_what_an_earlier_process_answered_in_the_same_folder_is_not_the_answer_of_one_that_died(subject, data, tmp_path):
+    """Two artifacts of the same bytes share a folder."""
+    assert record(job(subject, data, tmp_path / "w", probes=("size",))).measured("artifact_size")
+    died = record(job(subject, data, tmp_path / "w", probes=("latency", "size"), fail="SIGKILL"))
+    assert not any(isinstance(outcome, Measurement) for outcome in died.outcomes)
+
+
 def test_a_cell_that_works_measures_what_it_was_asked_for(subject, data, tmp_path):
     done = record(job(subject, data, tmp_path / "w"))
     for name in (
