@@ -13,13 +13,13 @@ import numpy as np
 import onnx
 
 from harness.core.artifact import Checkpoint
-from harness.core.errors import DataError
+from harness.core.errors import DataError, ParityError
 from harness.core.leftovers import marked
 from harness.core.specs import TensorSpec
 from harness.support.agreement import Reference, Run, agreement
 from harness.support.export_data import Context, Tiles
 from harness.support.export_settings import NO_LIMIT
-from harness.support.mixed_precision import Score, divergence, search
+from harness.support.mixed_precision import WORST, Score, divergence, search
 from harness.support.onnx_fp16 import largest_values, to_fp16
 from harness.support.onnx_groups import groups_of
 from harness.support.onnx_int8 import dynamic_nodes, static_nodes, to_int8_dynamic, to_int8_static
@@ -99,7 +99,10 @@ def _score(given: Conversion, make: _Make, kept: Collection[str]) -> Score:
         path = Path(folder) / "model.onnx"
         make(path, kept)
         seen: list[np.ndarray] = []
-        found = agreement(_kept_in(seen, given.runner(path)), given.reference, given.checkpoint)
+        try:
+            found = agreement(_kept_in(seen, given.runner(path)), given.reference, given.checkpoint)
+        except ParityError:  # NaN or infinity, which keeping the right nodes in fp32 may cure
+            return Score(NO_LIMIT, WORST)
     if "miou_drop" not in found:
         raise DataError(
             f"no pixel of the val tiles of {given.context.data} has a label, so an mIoU drop can't be held", "--val-tiles 64; or no --max-miou-drop"

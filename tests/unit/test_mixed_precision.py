@@ -118,6 +118,20 @@ def test_int8_keeps_the_one_layer_that_it_breaks_and_no_other(planted, tmp_path)
     assert fragile.input[0] == "sizes_apart", "its input is not quantized"
 
 
+def test_a_layer_whose_lower_precision_gives_no_numbers_stays_in_fp32(planted, tmp_path):
+    """It is the worst of all and no end of the search."""
+    from harness.support.onnx_convert import converted
+
+    def overflowing(path):
+        run = planted.runner(path)
+        (fragile,) = [node for node in onnx.load(path).graph.node if node.name == "fragile"]
+        return run if fragile.input[0] == "sizes_apart" else lambda images: np.full_like(run(images), np.nan)
+
+    facts = converted(replace(planted, runner=overflowing), tmp_path / "mixed.onnx", "int8-static", {**SETTINGS, "max_miou_drop": 0.05})
+    assert facts["kept_fp32"] == ["fragile"]
+    assert facts["mixed_precision"]["steps"][0]["miou_drop"] == 1.0
+
+
 def test_the_same_search_gives_the_same_bytes_and_the_same_trade(planted, tmp_path):
     from harness.support.onnx_convert import converted
 
