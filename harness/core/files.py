@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -94,15 +95,31 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o755)
-        retired = path.with_name(marked(f".{path.name}{RETIRED}"))
-        if path.exists():
-            path.rename(retired)
-        partial.rename(path)
-        shutil.rmtree(retired, ignore_errors=True)
+        while not _took_place(partial, path):
+            pass  # another process put its own there meanwhile: the last one stays
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _took_place(partial: Path, path: Path) -> bool:
+    """Whether the folder `partial` became `path`; False where another one came there after the older one was put aside. Raises OSError."""
+    retired = path.with_name(marked(f".{path.name}{RETIRED}"))
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(retired)
+    try:
+        partial.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            with contextlib.suppress(OSError):
+                retired.rename(path)
+            raise
+        return False
+    finally:
+        if path.exists():
+            shutil.rmtree(retired, ignore_errors=True)
+    return True
 
 
 def require_left(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Names, files, profiles and verdicts."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -84,6 +85,41 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch
     with pytest.raises(HarnessError, match="No space left on device"):
         write_atomic(tmp_path / "a.json", "x")
     assert not list(tmp_path.iterdir())
+
+
+def on_rename_to(target: Path, monkeypatch, happens) -> None:
+    """Let something happen once, right before a folder gets the name."""
+    real, waiting = Path.rename, [happens]
+
+    def rename(self, other):
+        if Path(other) == target and waiting:
+            waiting.pop()()
+        return real(self, other)
+
+    monkeypatch.setattr(Path, "rename", rename)
+
+
+def test_of_two_processes_that_replace_a_folder_at_once_the_last_one_stays(tmp_path, monkeypatch):
+    target = tmp_path / "run"
+    (target / "old").mkdir(parents=True)
+    on_rename_to(target, monkeypatch, lambda: (target / "of another process").mkdir(parents=True))
+    for name in ("new", "newest"):
+        with atomic_folder(target) as folder:
+            (folder / name).mkdir()
+        assert [path.name for path in tmp_path.iterdir()] == ["run"]
+        assert [path.name for path in target.iterdir()] == [name]
+
+
+def test_a_folder_that_could_not_be_replaced_is_there_again(tmp_path, monkeypatch):
+    def refuse():
+        raise OSError(errno.EACCES, "not allowed")
+
+    target = tmp_path / "run"
+    (target / "old").mkdir(parents=True)
+    on_rename_to(target, monkeypatch, refuse)
+    with pytest.raises(HarnessError, match="cannot write"), atomic_folder(target):
+        pass
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["run", "run/old"]
 
 
 @pytest.mark.parametrize("named", [".", "..", "../run"])
