@@ -25,7 +25,7 @@ from harness.profiling.data import bundle_facts, dataset_of, sha256_of_bundle
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.job import Job
 from harness.profiling.plan import CellPlan, job_of, plan_cells
-from harness.profiling.run import cell_of, record_of, used_by
+from harness.profiling.run import cell_of, record_of, require_tile, used_by
 from harness.results import regression
 from harness.results.accepted import accepted_record
 from harness.results.check_result import Checked
@@ -103,26 +103,29 @@ def check_against_artifact(
     command: str = "",
     progress: Progress = silent,
 ) -> Checked:
-    """Measure both side by side. Raises MeasurementError where one of them can't be run."""
+    """Measure both side by side, of several batches at the smallest. Raises MeasurementError where one of them can't be run."""
     begin = wall_clock()
     threads = profile.runtime.threads or available_cores()
     dataset, folder = data_of(after.artifact, data, root)
+    for plan in (after, before):
+        require_tile(profile, plan.artifact)
+    first, *others = profile.input.batches or (profile.input.batch,)
+    at = profile.at_batch(first)
     work = Path(tempfile.mkdtemp(prefix=marked("harness-check-")))
     try:
-        jobs = [
-            job_of(plan, profile, threads, dataset, folder, work / name, no_reference=NO_REFERENCE) for plan, name in ((before, "before"), (after, "after"))
-        ]
+        jobs = [job_of(plan, at, threads, dataset, folder, work / name, no_reference=NO_REFERENCE) for plan, name in ((before, "before"), (after, "after"))]
         progress(0, 4, f"baseline: {before.label}")
         # Latency and memory are measured in turns later, so that here only the facts of the baseline are needed.
         facts = tuple(probe for probe in profile.probes if probe in {"flops", "size", "accuracy"})
-        slim = jobs[0].model_copy(update={"profile": profile.model_copy(update={"probes": facts})})
+        slim = jobs[0].model_copy(update={"profile": at.model_copy(update={"probes": facts})})
         old = _whole(record_of(slim, before.artifact))
         progress(1, 4, f"candidate: {after.label}")
-        new = _whole(record_of(jobs[1], after.artifact, command))
+        new = _whole(record_of(jobs[1], after.artifact, command, profile))
         progress(2, 4, "in turns")
         changes, notes = compare(Bench(jobs[0], jobs[1], effort or Effort()), old, new, profile, progress)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    notes += [f"batch {first} was compared, {', '.join(map(str, others))} not"] if others else []
     return Checked(
         subject=after.label,
         baseline=f"{before.label} in {before.folder}",

@@ -350,6 +350,23 @@ def test_of_a_sweep_only_the_batch_of_the_record_is_compared(home, machine, tmp_
     assert json.loads(next((tmp_path / "baselines").glob("*/*.json")).read_text())["cell"]["batch"] == 2
 
 
+def test_a_profile_of_another_tile_than_the_models_is_refused_as_profile_refuses_it(home, machine, tmp_path, capsys):
+    settings = tmp_path / "tile.yaml"
+    settings.write_text(yaml.safe_dump({**PROFILE, "name": "tile", "input": {"tile": 32}}))
+    assert against(home, "same", "--profile", str(settings)) == 2
+    assert "asks for tiles of 32 px" in capsys.readouterr().err
+
+
+def test_side_by_side_a_sweep_is_compared_at_a_batch_of_its_own(home, machine, tmp_path, capsys):
+    settings = tmp_path / "sweep.yaml"
+    settings.write_text(yaml.safe_dump({**PROFILE, "name": "sweep", "input": {"batches": [2, 4]}, "regression": {"miou": 0.005}, "probes": ["accuracy"]}))
+    accepted = ["--accept", "--reason", "first", "--baselines", str(tmp_path / "baselines")]
+    assert against(home, "same", "--profile", str(settings), "--json", *accepted) == 0
+    assert json.loads(capsys.readouterr().out)[0]["notes"] == ["batch 2 was compared, 4 not"]
+    kept = json.loads(next((tmp_path / "baselines").glob("*/*.json")).read_text())
+    assert (kept["cell"]["batch"], kept["profile"]["input"]["batch"]) == (2, 1)
+
+
 def test_who_has_no_name_is_named_by_number(home, machine, tmp_path, monkeypatch):
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 1234")
