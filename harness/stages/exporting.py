@@ -88,7 +88,7 @@ def _export(
         raise ExportError(f"{folder} is not empty and holds no artifact, so it is not replaced", "choose another folder with --out")
     for place, known in () if force else known_exports(checkpoint, exporter.format, precision, apart_from=folder):
         if _is_same_export(known, source, exporter.format, precision, wanted(), context):
-            copied(place, folder)
+            copied(place, known, folder)
             remember(checkpoint, folder)
             return folder, known, False
     _require_available(exporter)

@@ -36,10 +36,11 @@ def known_exports(checkpoint: Path, form: str, precision: str, *, apart_from: Pa
                 yield folder, read_artifact(folder)
 
 
-def copied(place: Path, folder: Path) -> None:
-    """Copy the artifact in `place` to `folder`, whole or not at all."""
+def copied(place: Path, artifact: Artifact, folder: Path) -> None:
+    """Copy the artifact in `place` to `folder`, whole or not at all, and nothing else that lies there."""
     with atomic_folder(folder) as partial:
-        shutil.copytree(place, partial, dirs_exist_ok=True)
+        for name in (ARTIFACT_FILE, artifact.file, *artifact.files):
+            shutil.copyfile(place / name, partial / name)
 
 
 def _listed(checkpoint: Path) -> list[str]:

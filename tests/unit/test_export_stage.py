@@ -77,6 +77,16 @@ def test_what_another_format_is_made_of_is_made_once_in_its_usual_place(home):
     assert {name: options.get("opset") for name, options in names(home).items()} == {"onnx-fp32": 20, "openvino-fp32": None}
 
 
+def test_an_equal_export_is_copied_without_what_else_lies_there(home, tmp_path):
+    """A link to somebody's private file would become its copy, and a place below would be copied into itself."""
+    (tmp_path / "private").write_text("secret")
+    folder, artifact, _ = exporting.export(home, to="onnx")
+    (folder / "notes").symlink_to(tmp_path / "private")
+    for out in (tmp_path / "out", folder / "again"):
+        assert exporting.export(home, to="onnx", out=out) == (out, artifact, False)
+        assert sorted(path.name for path in out.iterdir()) == [ARTIFACT_FILE, "model"]
+
+
 def test_an_artifact_that_is_not_whole_is_made_again(home):
     """What read it said that it should be exported again."""
     folder, artifact, _ = exporting.export(home, to="onnx")
