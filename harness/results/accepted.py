@@ -27,7 +27,8 @@ def accepted_record(folder: Path, machine: str, subject: str, profile: str) -> P
     """The accepted baseline. Raises RecordError where none was accepted yet."""
     path = baseline_path(folder, machine, subject, profile)
     if not path.is_file():
-        raise RecordError(f"{path} is not there: no baseline was accepted yet", 'harness check SUBJECT --against SUBJECT --accept --reason "first baseline"')
+        again = f'harness check SUBJECT --against SUBJECT --profile {profile} --accept --reason "first baseline"'
+        raise RecordError(f"{path} is not there: no baseline was accepted yet", again)
     return read_record(path)
 
 

@@ -176,7 +176,9 @@ def test_a_baseline_is_accepted_with_a_reason_then_compared_with_and_moved(home,
     folder = tmp_path / "baselines"
     assert against(home, "old", "--accept", "--baselines", str(folder)) == 2
     assert check(home, "old", "--against-record", "accepted", "--baselines", str(folder)) == 4
-    assert "no baseline was accepted yet" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no baseline was accepted yet" in said
+    assert "--profile gate --accept" in said
     assert against(home, "old", "--accept", "--reason", "first", "--baselines", str(folder)) == 0
     capsys.readouterr()
     check(home, "same", "--against-record", "accepted", "--baselines", str(folder), "--json")
