@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,10 @@ class TorchCompile:
 
     def import_model(self, artifact: Artifact) -> None:
         """Import the compiler and what builds the network, so that loading it is not charged with imports."""
-
         from harness.support.model import specs_of
+
+        with contextlib.suppress(ImportError):  # the compiler's modules are PyTorch's own affair, so another release may keep them elsewhere
+            importlib.import_module("torch._inductor.compile_fx")
 
         specs_of(artifact.checkpoint.model)
 
