@@ -51,7 +51,7 @@ class OpenVinoExporter:
         return settings_from(f"openvino {precision}", INT8_STATIC["openvino"] if precision == "int8-static" else {}, options)
 
     def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
-        """Convert the ONNX artifact in `source`. Options: those of `SETTINGS`, and a `Context` with the checkpoint's folder.
+        """Convert the ONNX artifact in `source`. Options: those of its `settings`, and a `Context` with the checkpoint's folder.
 
         Raises UnavailableError where this processor can't compute in the precision, so that nothing could be checked; ExportError;
         ParityError; DataError without the tiles that it needs.

@@ -109,13 +109,14 @@ def wanted_of(subject: Path, runtimes: Sequence[str], device: str) -> tuple[list
     is_checkpoint = (subject / CHECKPOINT_FILE).is_file()
     known = _existing(subject, own) if is_checkpoint else [(subject, own)]
     wanted, left_out = [], []  # type: list[Wanted], list[str]
+    flags = processor_flags()
     for name in runtimes:
         backend: Backend = BACKENDS.load(name)
         formats = backend.formats[:1] if is_checkpoint else backend.formats
         cells = [Wanted(name, one.format, one.precision, folder, options=_made_with(one)) for folder, one in known if one.format in formats]
         cells += _to_make(name, formats[0], subject, known) if is_checkpoint else []
         for cell in cells:
-            lack = backend.lacks(cell.precision, device) or emulated(cell.precision, device, processor_flags())
+            lack = backend.lacks(cell.precision, device) or emulated(cell.precision, device, flags)
             if lack:
                 left_out.append(f"{cell.label}: unsupported: {lack}")
             else:
