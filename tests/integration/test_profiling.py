@@ -1,5 +1,6 @@
 """One cell in its own process on the fake runtime: what is recorded when it works, fails, crashes, hangs or is killed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from harness.profiling.disturbance import Reading
 from harness.profiling.job import Job
 from harness.profiling.plan import CellPlan, job_of
 from harness.profiling.run import record_of
+from harness.profiling.subject import OpenSubject
 from tests.builders import fake_checkpoint
 
 FAST = {"warmup_runs": 2, "warmup_seconds": 0.0, "min_runs": 8, "min_seconds": 0.0, "max_seconds": 2.0}
@@ -320,17 +323,24 @@ def test_a_timed_logit_that_differs_from_the_scored_one_fails_the_accuracy(subje
             list(open_subject.predictions())
 
 
-def test_a_timed_logit_is_compared_where_tiles_are_windowed_too(subject, larger, tmp_path):
+@contextlib.contextmanager
+def opened_after_timing(subject, one: Job) -> Iterator[tuple[OpenSubject, np.ndarray]]:
+    """The job's subject, of whose examples the third batch was timed, and what that call gave."""
     from harness.profiling.run import write_examples
     from harness.profiling.subject import opened
 
-    one = job(subject, larger, tmp_path / "w", isolate=False)
     one.work.mkdir()
     write_examples(one, artifact_from_checkpoint(subject))
     with opened(one) as open_subject:
         open_subject.session.bind(open_subject.examples()[2])
         right = open_subject.session.outputs()[0]
         open_subject.keep_timed(2, right)
+        yield open_subject, right
+
+
+def test_a_timed_logit_is_compared_where_tiles_are_windowed_too(subject, larger, tmp_path):
+    one = job(subject, larger, tmp_path / "w", isolate=False)
+    with opened_after_timing(subject, one) as (open_subject, right):
         assert len(list(open_subject.predictions())) == 12
         open_subject.keep_timed(1, right)
         shutil.rmtree(one.outputs_folder)
@@ -341,17 +351,9 @@ def test_a_timed_logit_is_compared_where_tiles_are_windowed_too(subject, larger,
 @pytest.mark.parametrize(("tiles", "block", "parts"), [(2, 1024, 2), (12, 32, 48)])
 def test_a_timed_logit_is_compared_where_it_is_none_of_the_scored_ones(subject, data, tmp_path, monkeypatch, tiles, block, parts):
     """The third of four batches was timed, and only two tiles are scored, or blocks smaller than a tile."""
-    from harness.profiling.run import write_examples
-    from harness.profiling.subject import opened
-
     monkeypatch.setattr("harness.support.scenes.BLOCK", block)
     one = job(subject, data, tmp_path / "w", isolate=False, max_tiles=tiles)
-    one.work.mkdir()
-    write_examples(one, artifact_from_checkpoint(subject))
-    with opened(one) as open_subject:
-        open_subject.session.bind(open_subject.examples()[2])
-        right = open_subject.session.outputs()[0]
-        open_subject.keep_timed(2, right)
+    with opened_after_timing(subject, one) as (open_subject, right):
         assert len(list(open_subject.predictions())) == parts
         open_subject.keep_timed(2, right + 9.0)
         shutil.rmtree(one.outputs_folder)

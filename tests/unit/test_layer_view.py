@@ -78,21 +78,26 @@ def graph(path):
     return path
 
 
-def test_fused_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path):
+def traced(path, feed, *, runs: int):
+    """The layers that ONNX Runtime's trace of `runs` calls, after a first one, tells of."""
     import onnxruntime
 
+    settings = onnxruntime.SessionOptions()
+    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(path.with_name("trace")), 3
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    for _ in range(runs + 1):
+        session.run(None, feed)
+    return layers_from_trace(path.parent / session.end_profiling(), path, runs=runs)
+
+
+def test_fused_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path):
     path = graph(tmp_path / "m.onnx")
     assert module_paths(path) == {
         **dict.fromkeys(("node_conv", "c"), "encoder.conv"),
         **dict.fromkeys(("node_relu", "r"), "encoder.act"),
         **dict.fromkeys(("node_matmul", "y"), "decoder"),
     }
-    settings = onnxruntime.SessionOptions()
-    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    for _ in range(4):
-        session.run(None, {"x": torch.zeros(1, 3, 8, 8).numpy()})
-    rows = layers_from_trace(tmp_path / session.end_profiling(), path, runs=3)
+    rows = traced(path, {"x": torch.zeros(1, 3, 8, 8).numpy()}, runs=3)
     parts = {share.name: share for share in grouped(view(rows), lambda layer: layer.part)}
     assert parts["encoder"].flops == 2 * 3 * 9 * 16 * 6 * 6
     assert parts["decoder"].flops == 2 * 6 * 16 * 6 * 5
@@ -104,7 +109,6 @@ def test_fused_nodes_go_back_to_their_modules_with_the_graphs_flop(tmp_path):
 def test_nodes_of_a_quantized_graph_go_back_to_their_modules_too(tmp_path):
     """ONNX Runtime makes one QLinearConv of what quantization put around a convolution, packs its weight, and appends to its name."""
     import numpy as np
-    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
     class Tiles(CalibrationDataReader):
@@ -115,12 +119,7 @@ def test_nodes_of_a_quantized_graph_go_back_to_their_modules_too(tmp_path):
 
     plain, path = graph(tmp_path / "plain.onnx"), tmp_path / "int8.onnx"
     quantize_static(str(plain), str(path), Tiles(), quant_format=QuantFormat.QDQ, per_channel=True)
-    settings = onnxruntime.SessionOptions()
-    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    for _ in range(3):
-        session.run(None, {"x": torch.zeros(1, 3, 8, 8).numpy()})
-    rows = layers_from_trace(tmp_path / session.end_profiling(), path, runs=2)
+    rows = traced(path, {"x": torch.zeros(1, 3, 8, 8).numpy()}, runs=2)
     (convolution,) = (row for row in rows if "Conv" in row.kind)
     assert convolution.kind == "QLinearConv"
     assert convolution.path == "encoder.conv"
@@ -132,8 +131,6 @@ def test_nodes_of_a_quantized_graph_go_back_to_their_modules_too(tmp_path):
 @pytest.mark.parametrize(("sides", "perm"), [((1024, 32), [0, 2, 1]), ((32, 32), [0, 2, 1]), ((8, 40), [0, 1, 2])])
 def test_a_product_whose_transposition_is_fused_has_the_graphs_flop(tmp_path, sides, perm):
     """k^T v of linear attention: ONNX Runtime makes one FusedMatMul of it, whose first factor is (..., K, M)."""
-    import onnxruntime
-
     rows, columns = sides
     shape = [1, columns, rows] if perm == [0, 2, 1] else [1, rows, columns]
     nodes = [
@@ -145,29 +142,18 @@ def test_a_product_whose_transposition_is_fused_has_the_graphs_flop(tmp_path, si
     made = helper.make_graph(nodes, "g", values, [info("y", [1, shape[1], 16], FLOAT)])
     path = tmp_path / "m.onnx"
     onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    settings = onnxruntime.SessionOptions()
-    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    for _ in range(3):
-        session.run(None, {"k": torch.zeros(1, rows, columns).numpy(), "v": torch.zeros(1, shape[2], 16).numpy()})
-    found = layers_from_trace(tmp_path / session.end_profiling(), path, runs=2)
+    found = traced(path, {"k": torch.zeros(1, rows, columns).numpy(), "v": torch.zeros(1, shape[2], 16).numpy()}, runs=2)
     assert sum(row.flops or 0 for row in found) == 2 * rows * columns * 16
 
 
 def test_a_packed_weight_counts_with_the_shape_that_the_graph_says(tmp_path):
-    import onnxruntime
-
     weight = numpy_helper.from_array(torch.ones(6, 5, 2, 2).numpy(), "w")
     bias = numpy_helper.from_array(torch.ones(5).numpy(), "b")
     node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", strides=[2, 2])
     made = helper.make_graph([node], "g", [info("x", [1, 6, 4, 4])], [info("y", [1, 5, 8, 8], FLOAT)], [weight, bias])
     path = tmp_path / "m.onnx"
     onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
-    settings = onnxruntime.SessionOptions()
-    settings.enable_profiling, settings.profile_file_prefix, settings.log_severity_level = True, str(tmp_path / "trace"), 3
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    session.run(None, {"x": torch.zeros(1, 6, 4, 4).numpy()})
-    (row,) = layers_from_trace(tmp_path / session.end_profiling(), path, runs=1)
+    (row,) = traced(path, {"x": torch.zeros(1, 6, 4, 4).numpy()}, runs=1)
     assert row.flops == 2 * (6 * 4 * 4) * (5 * 2 * 2)
 
 
