@@ -27,7 +27,8 @@ class _Accumulator:
         predicted, far = logits.argmax(0), distance(mask.shape)
         ignored = np.zeros(mask.shape, bool) if self._ignore is None else mask == self._ignore
         counts = np.zeros((2, len(self._classes)), np.int64)
-        for index in np.union1d(predicted[~ignored], mask[~ignored]):
+        present = np.union1d(predicted[~ignored], mask[~ignored])
+        for index in present[present != self._ignore]:
             own, true = (boundary((labels == index) | ignored, far) & ~ignored for labels in (predicted, mask))
             counts[:, index] = (own & true).sum(), (own | true).sum()
         self._by_region[region] = self._by_region.get(region, 0) + counts

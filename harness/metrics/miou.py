@@ -28,13 +28,13 @@ class _Accumulator:
         total = np.sum(regions, axis=0)
         if not total.sum():
             return
-        detail = {"per_class": named(self._classes, iou_per_class(total)), "confusion": total.tolist(), "regions": len(regions)}
+        detail = {"per_class": named(self._classes, iou_per_class(total, self._ignore)), "confusion": total.tolist(), "regions": len(regions)}
         detail["per_region"] = dict(itertools.islice(self._by_score(), MOST_REGIONS))
-        yield Measurement(quantity="miou", samples=(miou(total),), bounds=miou_interval(regions), detail=detail)
+        yield Measurement(quantity="miou", samples=(miou(total, self._ignore),), bounds=miou_interval(regions, self._ignore), detail=detail)
 
     def _by_score(self) -> Iterator[tuple[str, float]]:
         """(region, its mIoU over the classes that occur in it), the worst first; regions without a labeled pixel are left out."""
-        scores = {name: miou(matrix) for name, matrix in self._by_region.items() if matrix.any()}
+        scores = {name: miou(matrix, self._ignore) for name, matrix in self._by_region.items() if matrix.any()}
         return iter(sorted(scores.items(), key=lambda entry: (entry[1], entry[0])))
 
 

@@ -16,7 +16,7 @@ class _Accumulator:
         self._by_region: dict[str, np.ndarray] = {}
 
     def update(self, logits: np.ndarray, mask: np.ndarray, region: str) -> None:
-        value = miou(confusion(logits.argmax(0), mask, self._classes, self._ignore))
+        value = miou(confusion(logits.argmax(0), mask, self._classes, self._ignore), self._ignore)
         if not np.isnan(value):
             self._by_region[region] = self._by_region.get(region, np.zeros(2)) + np.array([value, 1.0])
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from harness.core.measurement import Measurement
-from harness.support.confusion import confusion, f1_per_class, interval_over_regions, macro_f1, mean_over_present, named, pixel_accuracy
+from harness.support.confusion import confusion, f1_per_class, interval_over_regions, macro_f1, named, pixel_accuracy
 
 
 class _Accumulator:
@@ -30,9 +30,9 @@ class _Accumulator:
         )
         yield Measurement(
             quantity="macro_f1",
-            samples=(macro_f1(total),),
-            bounds=interval_over_regions(regions, lambda matrices: mean_over_present(f1_per_class(matrices))),
-            detail={"per_class": dict(named(self._classes, f1_per_class(total)))},
+            samples=(float(macro_f1(total, self._ignore)),),
+            bounds=interval_over_regions(regions, lambda matrices: macro_f1(matrices, self._ignore)),
+            detail={"per_class": dict(named(self._classes, f1_per_class(total, self._ignore)))},
         )
 
 

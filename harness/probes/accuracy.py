@@ -39,7 +39,7 @@ class Accuracy:
         extra: dict[str, object] = {"split": subject.profile.split, "tiles": tiles, "dataset": subject.dataset.name}
         if blocks:
             extra["blocks"] = blocks
-        extra["baselines"] = {name: miou(matrix) for name, matrix in scored.items()}
+        extra["baselines"] = {name: miou(matrix, ignore) for name, matrix in scored.items()}
         results = {outcome.quantity: outcome for metric in metrics for outcome in metric.result()}
         for name in QUANTITIES:
             if name == "calibration_error" and gives_class_indices(subject.artifact):

@@ -46,8 +46,8 @@ def compare_decisions(tiles: Iterable[Tile], before: Path, after: Path, classes:
     whole = sum(counts.values(), np.zeros((2, classes, classes), np.int64))
     if not whole.sum():
         raise MeasurementError("no labeled pixel in the split, so mIoU can't be compared")
-    old_miou, new_miou = miou(whole[0]), miou(whole[1])
-    return Decisions(old_miou, new_miou, old_miou - new_miou, drop_interval(list(counts.values())), agreed / total, len(counts))
+    old_miou, new_miou = (miou(matrix, ignore_index) for matrix in whole)
+    return Decisions(old_miou, new_miou, old_miou - new_miou, drop_interval(list(counts.values()), ignore_index), agreed / total, len(counts))
 
 
 def _decided(file: Path, tile: str) -> np.ndarray:

@@ -60,7 +60,7 @@ def agreement(run: Run, reference: Reference, checkpoint: Checkpoint) -> dict[st
         "rms_error": float(np.sqrt(squares / len(reference.logits))),
     }
     if wanted.sum():
-        found |= {"miou": miou(own), "miou_drop": miou(wanted) - miou(own)}
+        found |= {"miou": miou(own, ignore), "miou_drop": miou(wanted, ignore) - miou(own, ignore)}
     return found
 
 

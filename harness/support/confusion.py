@@ -15,24 +15,34 @@ FEWEST_REGIONS = 3
 
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int, ignore_index: int | None) -> np.ndarray:
-    """Counts (truth, predicted) as int64 (classes, classes): exact for any number of pixels. `ignore_index` pixels are left out."""
+    """Counts (truth, predicted) as int64 (classes, classes): exact for any number of pixels. `ignore_index` pixels are left out.
+
+    Where `ignore_index` is itself a class, deciding it is a miss of the true class. It has no score of its own, since no pixel could be a hit:
+    pass it to what computes scores, as torchmetrics does.
+    """
     kept = np.ones(truth.shape, bool) if ignore_index is None else truth != ignore_index
     pairs = truth[kept].astype(np.int64) * classes + predicted[kept].astype(np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def iou_per_class(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union (..., classes) of matrices (..., classes, classes); NaN for a class in neither truth nor prediction."""
+def iou_per_class(matrix: np.ndarray, ignore_index: int | None) -> np.ndarray:
+    """Intersection over union (..., classes) of matrices (..., classes, classes); NaN for the ignored class and one in neither truth nor prediction."""
     hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
     union = matrix.sum(-1) + matrix.sum(-2) - hit
-    return ratio(hit, union)
+    return _without(ignore_index, ratio(hit, union))
 
 
-def f1_per_class(matrix: np.ndarray) -> np.ndarray:
-    """F1 (..., classes), NaN for a class in neither truth nor prediction."""
+def f1_per_class(matrix: np.ndarray, ignore_index: int | None) -> np.ndarray:
+    """F1 (..., classes), NaN for the ignored class and one in neither truth nor prediction."""
     hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
     total = matrix.sum(-1) + matrix.sum(-2)
-    return ratio(2 * hit, total)
+    return _without(ignore_index, ratio(2 * hit, total))
+
+
+def _without(ignore_index: int | None, per_class: np.ndarray) -> np.ndarray:
+    if ignore_index is not None and 0 <= ignore_index < per_class.shape[-1]:
+        per_class[..., ignore_index] = np.nan
+    return per_class
 
 
 def mean_over_present(per_class: np.ndarray) -> np.ndarray:
@@ -50,17 +60,17 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return out
 
 
-def miou(matrix: np.ndarray) -> float:
-    """Mean IoU over the classes present in truth or prediction, exact to the last bit; NaN where none is."""
+def miou(matrix: np.ndarray, ignore_index: int | None) -> float:
+    """Mean IoU over the classes present in truth or prediction but the ignored one, exact to the last bit; NaN where none is."""
     hits = np.diagonal(matrix)
     unions = matrix.sum(0) + matrix.sum(1) - hits
-    shares = [Fraction(int(hit), int(union)) for hit, union in zip(hits, unions, strict=True) if union]
+    shares = [Fraction(int(hit), int(union)) for index, (hit, union) in enumerate(zip(hits, unions, strict=True)) if union and index != ignore_index]
     return float(sum(shares, Fraction(0)) / len(shares)) if shares else math.nan
 
 
-def macro_f1(matrix: np.ndarray) -> float:
-    """Mean F1 over the classes present in truth or prediction."""
-    return float(mean_over_present(f1_per_class(matrix)))
+def macro_f1(matrix: np.ndarray, ignore_index: int | None) -> np.ndarray:
+    """Mean F1 (...) of matrices (..., classes, classes) over the classes present in truth or prediction but the ignored one."""
+    return mean_over_present(f1_per_class(matrix, ignore_index))
 
 
 def pixel_accuracy(matrix: np.ndarray) -> np.ndarray:
@@ -68,21 +78,21 @@ def pixel_accuracy(matrix: np.ndarray) -> np.ndarray:
     return ratio(np.trace(matrix, axis1=-2, axis2=-1).astype(np.float64), matrix.sum((-2, -1)))
 
 
-def drop_of(matrices: np.ndarray) -> np.ndarray:
+def drop_of(matrices: np.ndarray, ignore_index: int | None) -> np.ndarray:
     """By how much mIoU is lower (draws,) in the second of two confusion matrices (draws, 2, classes, classes)."""
-    scores = mean_over_present(iou_per_class(matrices))
+    scores = mean_over_present(iou_per_class(matrices, ignore_index))
     drop: np.ndarray = scores[:, 0] - scores[:, 1]
     return drop
 
 
-def miou_interval(by_region: Sequence[np.ndarray]) -> Interval | None:
+def miou_interval(by_region: Sequence[np.ndarray], ignore_index: int | None) -> Interval | None:
     """The interval of mIoU over confusion matrices per region; see `interval_over_regions`."""
-    return interval_over_regions(by_region, lambda matrices: mean_over_present(iou_per_class(matrices)))
+    return interval_over_regions(by_region, lambda matrices: mean_over_present(iou_per_class(matrices, ignore_index)))
 
 
-def drop_interval(by_region: Sequence[np.ndarray]) -> Interval | None:
+def drop_interval(by_region: Sequence[np.ndarray], ignore_index: int | None) -> Interval | None:
     """The interval of `drop_of` over pairs of matrices per region: what makes a region hard is in both and cancels."""
-    return interval_over_regions(by_region, drop_of, is_share=False, least=-1.0)
+    return interval_over_regions(by_region, lambda matrices: drop_of(matrices, ignore_index), is_share=False, least=-1.0)
 
 
 def interval_over_regions(

@@ -71,7 +71,7 @@ def summarize_split(spec: DatasetSpec, source: TileSource) -> dict[str, Any]:
         "pixels": tally.pixels,
         **_balance(spec, tally),
         "bands": _bands(spec, tally),
-        "baselines_miou": {name: miou(matrix) for name, matrix in matrices.items()},
+        "baselines_miou": {name: miou(matrix, spec.ignore_index) for name, matrix in matrices.items()},
     }
 
 

@@ -83,7 +83,8 @@ def train(
         chosen = labeled_share(counts, label_fraction, seed)
         _require_labels(counts[chosen], dataset)
         tiles = TrainingTiles(training, chosen, size=job.input_size, seed=seed, flips=recipe.flips, rot90=recipe.rot90)
-        segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=_class_weights(recipe, counts[chosen]), seed=seed)
+        weights_of_classes = _class_weights(recipe, counts[chosen])
+        segmenter = Segmenter(network, recipe, frozen=regime == "frozen", class_weights=weights_of_classes, ignore_index=dataset.ignore_index, seed=seed)
         trainer = trainer_for(recipe, work, devices=devices, progress=progress, tensorboard=tensorboard)
         fit(trainer, segmenter, Batches(tiles, validation, recipe, seed=seed), work)
         if not trainer.is_global_zero:

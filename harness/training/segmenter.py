@@ -29,9 +29,9 @@ class Segmenter(lightning.LightningModule):
     confusion: Tensor
     val_miou: Tensor
 
-    def __init__(self, network: SegmentationModel, recipe: Recipe, *, frozen: bool, class_weights: Tensor, seed: int) -> None:
+    def __init__(self, network: SegmentationModel, recipe: Recipe, *, frozen: bool, class_weights: Tensor, ignore_index: int | None, seed: int) -> None:
         super().__init__()
-        self.network, self.recipe, self.frozen, self.seed = network, recipe, frozen, seed
+        self.network, self.recipe, self.frozen, self.seed, self.ignore_index = network, recipe, frozen, seed, ignore_index
         classes = len(class_weights)
         self.register_buffer("weights", class_weights.float(), persistent=False)
         self.register_buffer("confusion", torch.zeros(classes, classes, dtype=torch.int64), persistent=False)
@@ -70,7 +70,7 @@ class Segmenter(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         gathered = torch.as_tensor(self.all_gather(self.confusion)).reshape(-1, *self.confusion.shape)
-        self.val_miou.fill_(miou(gathered.sum(0).cpu().numpy()))
+        self.val_miou.fill_(miou(gathered.sum(0).cpu().numpy(), self.ignore_index))
         self.log("val_miou", self.val_miou, sync_dist=True)
 
     def _whole(self, image: Tensor) -> Tensor:

@@ -137,13 +137,13 @@ def _share(counts: np.ndarray) -> np.ndarray:
 
 
 def _miou(matrices: np.ndarray) -> np.ndarray:
-    return mean_over_present(iou_per_class(matrices))
+    return mean_over_present(iou_per_class(matrices, None))
 
 
 SCORES: Mapping[str, tuple[Regions, Statistic, Callable[[list[np.ndarray]], Interval | None]]] = {
-    "mIoU, 2 classes": (two_classes, _miou, miou_interval),
-    "mIoU, 5 classes": (five_classes, _miou, miou_interval),
-    "mIoU drop": (two_models, drop_of, drop_interval),
+    "mIoU, 2 classes": (two_classes, _miou, lambda regions: miou_interval(regions, None)),
+    "mIoU, 5 classes": (five_classes, _miou, lambda regions: miou_interval(regions, None)),
+    "mIoU drop": (two_models, lambda matrices: drop_of(matrices, None), lambda regions: drop_interval(regions, None)),
     "agreement": (agreeing, _share, lambda regions: interval_over_regions(regions, _share)),
     "calibration error": (overconfident, _error, lambda regions: interval_over_regions(regions, _error, is_share=False)),
 }

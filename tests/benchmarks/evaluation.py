@@ -78,7 +78,7 @@ def compared(checkpoint: Path, artifact: Path, backend: str, data: Path, rounds:
         "plain_over_all_scores": _ratio(seconds["plain"], seconds["all scores"]),
         "pixels": int(matrices["plain"].sum()),
         "pixels_decided_otherwise": differing,
-        "miou": {name: miou(matrix) for name, matrix in matrices.items()},
+        "miou": {name: miou(matrix, None) for name, matrix in matrices.items()},
     }
 
 

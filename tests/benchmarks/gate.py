@@ -221,8 +221,8 @@ def _accuracy() -> dict[str, int]:
     for drop in found:
         for seed in range(CHECKS):
             regions = _regions(np.random.default_rng(seed), drop)
-            before, after = (miou(np.sum(regions, axis=0)[side]) for side in (0, 1))
-            interval = drop_interval(regions)
+            before, after = (miou(np.sum(regions, axis=0)[side], None) for side in (0, 1))
+            interval = drop_interval(regions, None)
             assert interval is not None
             seen = regression.Seen(before, after, before - after, interval.low, interval.high, 0.0)
             found[drop] += regression.judged("miou", allowed, seen).outcome is Outcome.FAIL

@@ -192,8 +192,8 @@ def test_accuracy_and_parity_are_those_that_numpy_computes(tmp_path, edge):
         expected.append((own.argmax(0) == reference.argmax(0)).mean())
     assert expected == [1, 0.75, 1]
     assert found["argmax_agreement"]["samples"][0] == pytest.approx(np.mean(expected))
-    assert found["miou"]["samples"][0] == pytest.approx(miou(scored[0]))
-    assert found["miou_drop"]["samples"][0] == pytest.approx(miou(scored[1]) - miou(scored[0]))
+    assert found["miou"]["samples"][0] == pytest.approx(miou(scored[0], None))
+    assert found["miou_drop"]["samples"][0] == pytest.approx(miou(scored[1], None) - miou(scored[0], None))
     assert found["max_abs_error"]["samples"][0] == pytest.approx(1e6, rel=0.01)
     assert found["miou"]["detail"]["baselines"].keys() == {"majority"}
     assert found["graph_flops"]["kind"] == "missing"
