@@ -102,6 +102,8 @@ _ALL = (
     Quantity("miou_drop", "ratio", "lower", "mIoU of the checkpoint on torch_eager in fp32 minus the mIoU of this artifact, same tiles"),
     Quantity("argmax_agreement", "ratio", "higher", "share of pixels whose predicted class equals that of the checkpoint on torch_eager in fp32"),
     Quantity("max_abs_error", "logit", "lower", "largest absolute difference of a logit from the checkpoint on torch_eager in fp32"),
+    Quantity("mean_abs_error", "logit", "lower", "mean absolute difference of a logit from the checkpoint on torch_eager in fp32"),
+    Quantity("p99_abs_error", "logit", "lower", "what 99 % of the logits don't differ more than from the checkpoint on torch_eager in fp32, within 1 %"),
     Quantity("energy", "J", "lower", "energy of one call, from a hardware counter"),
     Quantity("achieved_flops", "FLOP/s", "higher", "forward_flops of the batch over the median latency, taken in turns with the machine's own peak"),
     Quantity(

@@ -12,9 +12,10 @@ from harness.core.ports import Subject
 from harness.core.specs import Tile
 from harness.support.confusion import confusion, drop_interval, interval_over_regions, iou_per_class, miou, named, ratio
 from harness.support.layout import require_finite
+from harness.support.logit_errors import LogitErrors
 from harness.support.pictures import write_comparison
 
-QUANTITIES = ("argmax_agreement", "miou_drop", "max_abs_error")
+QUANTITIES = ("argmax_agreement", "miou_drop", "max_abs_error", "mean_abs_error", "p99_abs_error")
 WORST = 5
 
 
@@ -32,7 +33,7 @@ class Parity:
         pixels: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2, np.int64))
         agreed: list[float] = []
         tiles: list[str] = []
-        largest = 0.0
+        errors = LogitErrors()
         kept: list[tuple[float, int, Tile, np.ndarray, np.ndarray]] = []
         for index, (tile, logits) in enumerate(subject.predictions()):
             expected = np.load(reference / f"{index}.npy", allow_pickle=False)
@@ -45,7 +46,7 @@ class Parity:
             if agreed[-1] < 1:
                 kept = sorted([*kept, (agreed[-1], index, tile, target, decided)], key=lambda entry: entry[:2])[:WORST]
             tiles.append(tile.name)
-            largest = max(largest, float(np.abs(logits - expected).max()))
+            errors.add(logits, expected)
             pairs[tile.region] += np.stack([confusion(labels, tile.mask, classes, ignore) for labels in (target, decided)])
         worst: list[dict[str, object]] = [{"tile": tiles[index], "agreement": agreed[index]} for index in np.argsort(agreed, kind="stable")[:WORST]]
         for rank, (_, index, tile, target, decided) in enumerate(kept):
@@ -56,14 +57,14 @@ class Parity:
         agreement = (float(_share(np.sum(shared, axis=0))),)
         detail = {"worst_tiles": worst, "tiles": len(tiles)}
         yield Measurement(quantity="argmax_agreement", samples=agreement, bounds=interval_over_regions(shared, _share), detail=detail)
-        yield Measurement(quantity="max_abs_error", samples=(largest,))
+        yield from errors.result()
         wanted, own = np.sum(list(pairs.values()), axis=0)
         if not wanted.any():
             yield Missing(quantity="miou_drop", why="failed", reason="no labeled pixel in the split")
             return
-        change = named(checkpoint.classes, iou_per_class(own) - iou_per_class(wanted))
-        bounds = drop_interval(list(pairs.values()))
-        yield Measurement(quantity="miou_drop", samples=(miou(wanted) - miou(own),), bounds=bounds, detail={"iou_change": change})
+        change = named(checkpoint.classes, iou_per_class(own, ignore) - iou_per_class(wanted, ignore))
+        bounds = drop_interval(list(pairs.values()), ignore)
+        yield Measurement(quantity="miou_drop", samples=(miou(wanted, ignore) - miou(own, ignore),), bounds=bounds, detail={"iou_change": change})
 
     def _picture(self, subject: Subject, name: str, tile: Tile, target: np.ndarray, decided: np.ndarray) -> str:
         """The file's name below the record's folder of tiles, "" where pillow is not installed."""

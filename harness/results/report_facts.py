@@ -22,7 +22,7 @@ MEMORY = (
     ("peak_device_memory", "running, device"),
 )
 SPEED = ("latency", "end_to_end_latency", "tile_latency", "throughput", "area_throughput", "load_time", "first_call", "energy")
-PARITY = ("argmax_agreement", "miou_drop", "max_abs_error")
+PARITY = ("argmax_agreement", "miou_drop", "max_abs_error", "p99_abs_error", "mean_abs_error")
 ACCURACY = ("miou", "miou_per_image", "pixel_accuracy", "macro_f1", "boundary_iou", "calibration_error")
 COMPUTE = ("forward_flops", "encoder_flops", "graph_flops", "parameters", "artifact_size", "achieved_flops", "peak_share")
 _HOW = {
