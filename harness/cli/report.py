@@ -75,12 +75,12 @@ def register(app: typer.Typer) -> None:
 def _records_of(subject: Path, folder: Path) -> list[tuple[ProfileRecord, Path | None]]:
     """The records of a model in a folder: by the hash of the file, or of its checkpoint, which stands for its artifacts too."""
     from harness.core.artifact import read_subject
-    from harness.core.files import sha256_of_file
     from harness.results.store import read_records, record_path
+    from harness.support.foreign import sha256_of_model
 
     made_of = None
     if subject.is_file():
-        wanted = {sha256_of_file(subject)}
+        wanted = {sha256_of_model(subject)}
     elif subject.is_dir():
         artifact = read_subject(subject)
         made_of = artifact.checkpoint_sha256

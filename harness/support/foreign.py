@@ -52,6 +52,21 @@ def is_foreign_file(path: Path) -> bool:
     return path.suffix in FORMATS and not path.is_dir()
 
 
+def sha256_of_model(path: Path) -> str:
+    """Hash of a model's file with its external weights, as its records have it; of the file alone where they can't be read."""
+    if path.suffix != ".onnx":
+        return sha256_of_file(path)
+    try:
+        return _sha256((path, *_read(path).files))
+    except MeasurementError:
+        return sha256_of_file(path)
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    hashes = [sha256_of_file(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else sha256_of_text(" ".join(hashes))
+
+
 def shapes_from(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """`image=1x3x224x224` by input name; without a name it is the only input's. Raises ConfigError."""
     shapes: dict[str, tuple[int, ...]] = {}
@@ -208,8 +223,7 @@ def _require_fit(
 
 def _artifact(path: Path, facts: FileFacts, inputs: tuple[TensorSpec, ...], wishes: Wishes, side: tuple[int, int] | None, options: dict[str, str]) -> Artifact:
     files = (path, *facts.files)
-    hashes = [sha256_of_file(file) for file in files]
-    sha256 = hashes[0] if len(hashes) == 1 else sha256_of_text(" ".join(hashes))
+    sha256 = _sha256(files)
     layout = options.get(LAYOUT)
     task, classes = _classes(facts.outputs, side)
     bands = wishes.data.bands if wishes.data else tuple(Band(name=f"band {number}", sensor="unknown") for number in range(_bands(inputs, layout)))

@@ -128,12 +128,14 @@ def test_an_exported_program(profiled, tmp_path):
     assert outcomes["forward_flops"]["detail"]["agree"] is None  # one counter agrees with nobody
 
 
-def test_weights_in_a_file_beside_the_model(profiled, tmp_path):
+def test_weights_in_a_file_beside_the_model(profiled, tmp_path, capsys):
     models.weights_file(tmp_path / "weights.bin")
     path = models.with_external_weights(tmp_path / "m.onnx", "weights.bin")
     _, outcomes = profiled(path, "--data", "synthetic")
     assert outcomes["miou"]["samples"][0] == pytest.approx(outcomes["miou"]["detail"]["baselines"]["nearest_color"], abs=1e-12)
     assert outcomes["artifact_size"]["samples"] == [path.stat().st_size + 48.0]
+    run(["report", str(path), "--records", str(tmp_path / "records"), "--json"])
+    assert len(json.loads(capsys.readouterr().out)["cells"]) == 1
 
 
 def hostile(folder: Path, case: str) -> tuple[Path, str]:
