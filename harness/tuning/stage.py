@@ -21,6 +21,7 @@ from harness.core.specs import Value
 from harness.profiling.environment import available_cores, environment
 from harness.profiling.plan import REFERENCE, CellPlan, home_of
 from harness.stages import Progress, data_of, silent
+from harness.support.clock import SPINNING
 from harness.tuning.assessing import Setting
 from harness.tuning.candidates import Candidate, runtimes_here, wanted_of
 from harness.tuning.choice import Limits, doubts_of
@@ -95,6 +96,8 @@ def tune(
             f"The fastest of {sum(row.speedup is not None for row in rows)} that harness tune raced on {machine}, goal {asked.goal}, against {start.label}"
         )
         write_profile(out, profile_of(chosen.candidate, setting, asked.limits, name=out.stem, purpose=purpose))
+    elif out.exists():
+        notes.append(f"{out} is the answer of an earlier search, not of this one")
     return Tuned(
         subject=str(subject),
         start=start.label,
@@ -155,5 +158,6 @@ def _settings(subject: Path, start: Candidate, asked: Asked, setting: Setting) -
         "checkpoint": start.plan.artifact.checkpoint_sha256,
         "artifact": own.identity,
         "tiles": sha256_of_file(setting.root / "index.json"),
+        "seconds of rest between arms": SPINNING,
         **{f"--{name}": value for name, value in asked.model_dump(mode="json").items()},
     }

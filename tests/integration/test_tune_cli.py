@@ -105,6 +105,10 @@ def test_where_nothing_fits_the_nearest_misses_are_said_and_no_profile_is_writte
     assert "MB, at most 1 allowed" in said.out
     assert "no profile was written" in said.err
     assert not out.exists()
+    out.write_text("name: older\n")
+    assert run(command(home, out, "--max-memory", "1MB")) == 1
+    assert f"{out} is the answer of an earlier search, not of this one" in capsys.readouterr().err
+    assert out.read_text() == "name: older\n"
 
 
 def test_of_an_artifact_only_the_artifact_can_win(home, fake, tmp_path, capsys):
