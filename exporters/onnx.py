@@ -12,7 +12,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,12 @@ from harness.core.specs import names_of
 from harness.support import onnx_run
 from harness.support.export_data import CONTEXT, Context, read_tiles
 from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, reference, tensors_of, val_tiles
-from harness.support.export_settings import FP16, INT8, INT8_STATIC, NO_LIMIT, OPSET, settings_from
+from harness.support.export_settings import BF16_OPSET, FLOAT, INT8, INT8_STATIC, NO_LIMIT, OPSET, settings_from
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.support.agreement import Reference
+    from harness.support.agreement import Reference, Run
     from harness.support.model import SegmentationModel
 
 #: Largest relative difference of a logit, max |onnx - torch| / max |torch|.
@@ -45,7 +45,8 @@ FILE = "model.onnx"
 #: The settings of each precision with their defaults.
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "fp32": {"opset": OPSET},
-    "fp16": {"opset": OPSET, **FP16},
+    "fp16": {"opset": OPSET, **FLOAT},
+    "bf16": {"opset": BF16_OPSET, **FLOAT},
     "int8-dynamic": {"opset": OPSET, **INT8},
     "int8-static": {"opset": OPSET, **INT8_STATIC["onnx"]},
 }
@@ -55,7 +56,7 @@ class OnnxExporter:
     source = "checkpoint"
     format = "onnx"
     precisions = tuple(SETTINGS)
-    unsupported: Mapping[str, str] = {"bf16": "ONNX Runtime has no bfloat16 convolution on a CPU; use `--to torch_export --precision bf16`"}
+    unsupported: Mapping[str, str] = {}
     sources: Mapping[str, str] = {}
 
     def unavailable(self) -> str | None:
@@ -71,8 +72,9 @@ class OnnxExporter:
     def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """All settings that make the artifact's bytes. Raises ConfigError for one that the precision does not have, or a wrong value."""
         found = settings_from(f"{self.format} {precision}", SETTINGS[precision], options)
-        if found["opset"] < OPSET:
-            raise ConfigError(f"opset {found['opset']} is older than {OPSET}, the first that the exporter writes soundly", f"--opset {OPSET}")
+        oldest, why = (BF16_OPSET, "in which convolutions take bf16") if precision == "bf16" else (OPSET, "that the exporter writes soundly")
+        if found["opset"] < oldest:
+            raise ConfigError(f"opset {found['opset']} is older than {oldest}, the first {why}", f"--opset {oldest}")
         if found["opset"] > OPSET and found["opset"] > _newest_opset():
             raise ConfigError(f"opset {found['opset']} is newer than {_newest_opset()}, the last that the installed onnx knows", f"--opset {OPSET}")
         return found
@@ -97,7 +99,7 @@ class OnnxExporter:
             else:
                 settings = settings | _convert(network, checkpoint, folder / FILE, precision, settings, context, known)
             require_dynamic_batch(folder / FILE)
-            run, least, max_drop = onnx_run.runner(folder / FILE), context.min_agreement if context else None, settings.get("max_miou_drop", NO_LIMIT)
+            run, least, max_drop = _runner(precision)(folder / FILE), context.min_agreement if context else None, settings.get("max_miou_drop", NO_LIMIT)
             parity = judged(run, network, checkpoint, precision=precision, known=known, tolerance=TOLERANCE, least=least, max_drop=max_drop)
             artifact = _describe(network, checkpoint, folder, options=settings, precision=precision, parity=parity)
             write_value(folder / ARTIFACT_FILE, artifact)
@@ -116,8 +118,17 @@ def _convert(
             _write_graph(network, checkpoint, source, settings["opset"])
         inputs, external = tensors_of(checkpoint)["inputs"], _weight_bytes(network) > EXTERNAL_ABOVE
         calibration = partial(read_tiles, context, checkpoint, "train")
-        given = Conversion(source, inputs, checkpoint, context, onnx_run.runner, known, calibration, external)
+        given = Conversion(source, inputs, checkpoint, context, _runner(precision), known, calibration, external)
         return converted(given, path, precision, settings)
+
+
+def _runner(precision: str) -> Callable[[Path], Run]:
+    """What runs a graph on the CPU to judge it."""
+    if precision != "bf16":
+        return onnx_run.runner
+    from harness.support.onnx_bf16 import rounded_runner
+
+    return rounded_runner
 
 
 def _newest_opset() -> int:

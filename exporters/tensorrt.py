@@ -22,12 +22,9 @@ FILE = "model.plan"
 class TensorRtExporter:
     source = "onnx"
     format = "tensorrt"
-    precisions = ("fp32", "fp16", "int8-static")
-    unsupported: Mapping[str, str] = {
-        "bf16": "the ONNX exporter writes no bf16 graph, and precision lies in the graph",
-        "int8-dynamic": "TensorRT's parser takes no DynamicQuantizeLinear; use int8-static",
-    }
-    sources: Mapping[str, str] = {"fp32": "fp32", "fp16": "fp16", "int8-static": "int8-static"}
+    precisions = ("fp32", "fp16", "bf16", "int8-static")
+    unsupported: Mapping[str, str] = {"int8-dynamic": "TensorRT's parser takes no DynamicQuantizeLinear; use int8-static"}
+    sources: Mapping[str, str] = {precision: precision for precision in precisions}
 
     def unavailable(self) -> str | None:
         try:

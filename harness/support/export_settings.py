@@ -11,10 +11,12 @@ from harness.support.export_data import CONTEXT
 
 #: Of the ONNX graph that all formats but torch.export's come from; a newer one may hold other operators for the same network.
 OPSET = 20
+#: The first in which convolutions and pooling take bfloat16.
+BF16_OPSET = 22
 #: A drop that everything is within: nothing is searched.
 NO_LIMIT = 1.0
 #: Settings of the lower precisions of an ONNX graph with their defaults; a tuple holds all values, the default first.
-FP16: Mapping[str, Any] = {"max_miou_drop": NO_LIMIT}
+FLOAT: Mapping[str, Any] = {"max_miou_drop": NO_LIMIT}
 INT8: Mapping[str, Any] = {"per_channel": True, "weight_bits": (7, 8), "max_miou_drop": NO_LIMIT}
 CALIBRATION: Mapping[str, Any] = {"calibration_tiles": 64, "calibration_method": ("minmax", "entropy", "percentile")}
 #: `max_batch`: the optimization profile reaches from 1 to it, tuned for `opt_batch`. `workspace_mb`: scratch memory that tactics may take.
@@ -40,6 +42,8 @@ _ALL: Mapping[str, Mapping[str, Any]] = {
 def variant_of(artifact: Artifact) -> str:
     """The settings of an export that differ from their defaults, in words; "" for none, or for a model that was not exported here."""
     defaults = {} if artifact.checkpoint.is_foreign else _defaults(_ALL.get(artifact.format, {}))
+    if artifact.precision == "bf16":
+        defaults["opset"] = BF16_OPSET
     changed = {name: value for name, value in sorted(artifact.options.items()) if name in defaults and value != defaults[name]}
     return ", ".join(f"{name} {value}" for name, value in changed.items())
 

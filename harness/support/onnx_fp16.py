@@ -33,8 +33,8 @@ def to_fp16(source: Path, target: Path, largest: Mapping[str, float], *, kept: C
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model = onnx.load(str(source))
-    _name_nodes(model)
-    whole = sorted(_preprocessing(model) | _out_of_range(model, largest) | set(kept))
+    name_nodes(model)
+    whole = sorted(preprocessing(model) | _out_of_range(model, largest) | set(kept))
     del model.graph.value_info[:]
     half = convert_float_to_float16(onnx.shape_inference.infer_shapes(model), keep_io_types=True, disable_shape_infer=True, node_block_list=whole)
     _drop_round_trips(half)
@@ -77,12 +77,12 @@ def _add_probes(model: ModelProto) -> list[str]:
     return names
 
 
-def _name_nodes(model: ModelProto) -> None:
+def name_nodes(model: ModelProto) -> None:
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
 
 
-def _preprocessing(model: ModelProto) -> set[str]:
+def preprocessing(model: ModelProto) -> set[str]:
     """Nodes between the raw pixels and the first weights: fp16 keeps 11 bits of a pixel, fewer than many sensors give."""
     reached = {value.name for value in model.graph.input}
     found: set[str] = set()
@@ -142,7 +142,7 @@ def sort_nodes(model: ModelProto) -> None:
     while waiting:
         able = [node for node in waiting if all(name in ready or name not in made for name in node.input)]
         if not able:
-            raise ExportError("the fp16 graph has a cycle", "--precision fp32")
+            raise ExportError("the graph has a cycle", "--precision fp32")
         taken = {id(node) for node in able}
         order += able
         ready |= {name for node in able for name in node.output}

@@ -108,6 +108,6 @@ def test_a_precision_that_the_runtime_lacks_is_unsupported_and_not_cast(backend,
 
 def test_what_no_exporter_writes_says_why_and_what_instead(tmp_path, capsys):
     checkpoint = small_checkpoint(tmp_path / "checkpoint")
-    assert run(["export", str(checkpoint), "--to", "onnx", "--precision", "bf16"]) == 2
-    assert "unsupported: onnx in bf16" in capsys.readouterr().err
+    assert run(["export", str(checkpoint), "--to", "torch_export", "--precision", "int8-static"]) == 2
+    assert "unsupported: torch_export in int8-static" in capsys.readouterr().err
     assert not (checkpoint / "artifacts").exists()

@@ -87,7 +87,7 @@ def test_an_export_reads_back_and_a_failure_leaves_nothing(name, tmp_path, reque
 def root() -> Path:
     try:
         return tensorrt_offline.import_root()
-    except tensorrt_offline.Unavailable as reason:
+    except tensorrt_offline.UnavailableError as reason:
         pytest.skip(f"TensorRT can't be set up without a GPU here: {reason}")
 
 
@@ -110,7 +110,7 @@ def in_precision(source: Path, target: Path, precision: str) -> Path:
     return target
 
 
-def test_tensorrt_builds_three_pairs_in_three_precisions_through_our_exporter(root, graph, tmp_path):
+def test_tensorrt_builds_three_pairs_in_four_precisions_through_our_exporter(root, graph, tmp_path):
     sources = [graph]
     for index, model in enumerate(PAIRS[1:], 1):
         checkpoint = small_checkpoint(tmp_path / f"checkpoint-{index}", model)
@@ -122,6 +122,11 @@ def test_tensorrt_builds_three_pairs_in_three_precisions_through_our_exporter(ro
     for precision in ("fp16", "int8-static"):
         source = in_precision(tmp_path / "onnx-1", tmp_path / precision, precision)
         jobs.append((str(source), precision, str(tmp_path / f"plan-{precision}"), {"opt_batch": 2, "max_batch": 4}))
+    # Of operators that TensorRT takes in bf16, and of two that stay in fp32 since it does not.
+    checkpoint = small_checkpoint(tmp_path / "checkpoint-bf16", "timm:mobilenetv3_small_100+unet")
+    EXPORTERS.load("onnx").export(checkpoint, precision="fp32", out=tmp_path / "onnx-22", options={"opset": 22})
+    source = in_precision(tmp_path / "onnx-22", tmp_path / "bf16", "bf16")
+    jobs.append((str(source), "bf16", str(tmp_path / "plan-bf16"), {"opt_batch": 2, "max_batch": 4}))
     jobs.append((jobs[0][0], "fp32", str(tmp_path / "flags"), {"tf32": True, "version_compatible": True, "workspace_mb": 256}))
     answers = built(root, tmp_path / "cache", *jobs)
     for index, answer in enumerate(answers[: len(PAIRS)]):
@@ -134,6 +139,8 @@ def test_tensorrt_builds_three_pairs_in_three_precisions_through_our_exporter(ro
     for precision in ("fp16", "int8-static"):
         assert read_artifact(tmp_path / f"plan-{precision}").precision == precision
         assert read_artifact(tmp_path / f"plan-{precision}").size < 0.75 * read_artifact(tmp_path / "plan-1").size
+    assert "error" not in answers[-2]
+    assert read_artifact(tmp_path / "plan-bf16").precision == "bf16"
     assert answers[-1].get("options", {}).get("version_compatible", True) is True
     assert list((tmp_path / "cache" / "tensorrt").glob("*.timings"))
 

@@ -12,6 +12,7 @@ from harness.core.artifact import read_artifact, read_checkpoint
 from harness.core.errors import ConfigError, DataError, ExportError, ParityError, UnavailableError
 from harness.stages import data_folder, export, train
 from harness.support.export_data import Context, read_tiles
+from harness.support.onnx_bf16 import rounded_runner
 from harness.support.onnx_run import runner
 from tests.precision_graphs import half_graph, overflowing_graph
 
@@ -37,7 +38,15 @@ def made(home: Path, model: str, precision: str, to: str = "onnx", **more):
 
 @pytest.mark.parametrize(
     ("model", "precision", "largest_share"),
-    [("cnn", "fp16", 0.55), ("cnn", "int8-static", 0.35), ("vit", "fp16", 0.7), ("vit", "int8-dynamic", 0.6), ("vit", "int8-static", 0.55)],
+    [
+        ("cnn", "fp16", 0.55),
+        ("cnn", "bf16", 0.55),
+        ("cnn", "int8-static", 0.35),
+        ("vit", "fp16", 0.7),
+        ("vit", "bf16", 0.7),
+        ("vit", "int8-dynamic", 0.6),
+        ("vit", "int8-static", 0.55),
+    ],
 )
 def test_a_lower_precision_is_smaller_decides_alike_and_says_how_far_it_is(home, model, precision, largest_share):
     _, whole, _ = made(home, model, "fp32")
@@ -176,7 +185,7 @@ def test_what_overflows_in_fp16_stays_in_fp32():
         ({"calibration_tiles": 8}, "fp16", "no setting calibration_tiles"),
         ({"opset": 9}, "fp16", "older than 20"),
         ({}, "int4", "it has fp32"),
-        ({}, "bf16", "unsupported"),
+        ({"opset": 21}, "bf16", "older than 22"),
     ],
 )
 def test_a_setting_that_can_not_be_is_said_before_anything_runs(home, options, precision, words):
@@ -213,6 +222,30 @@ def test_pt2_programs_decide_like_the_network(home):
     assert (artifact.format, artifact.parity["argmax_agreement"]) == ("pt2", 1.0)
     _, artifact, _ = made(home, "vit", "bf16", to="torch_export")
     assert artifact.parity["argmax_agreement"] >= 0.97
+
+
+@pytest.mark.parametrize("model", ["cnn", "vit"])
+def test_a_bf16_graph_decides_like_the_network_that_pytorch_runs_in_bf16(home, model):
+    """Oracle: PyTorch's own bfloat16 kernels, which are as far from fp32 as ours."""
+    import torch
+
+    from exporters.torch_export import in_bfloat16
+    from harness.support.model import model_from_checkpoint
+
+    folder, artifact, _ = made(home, model, "bf16")
+    assert (artifact.options["opset"], artifact.options["judged_in"]) == (22, "fp32 with every result rounded to bf16")
+    graph = onnx.load(folder / artifact.file)
+    onnx.checker.check_model(graph, full_check=True)
+    held = {kind: sum(int(np.prod(one.dims)) for one in graph.graph.initializer if one.data_type == kind) for kind in (16, onnx.TensorProto.FLOAT)}
+    assert held[16] > 100 * held[onnx.TensorProto.FLOAT]
+    assert [value.type.tensor_type.elem_type for value in (*graph.graph.input, *graph.graph.output)] == [onnx.TensorProto.FLOAT] * 2
+    images = np.random.default_rng(0).normal(100, 25, (5, 4, 64, 64)).astype(np.float32)
+    with torch.inference_mode():
+        exact = model_from_checkpoint(home / model)(torch.from_numpy(images)).numpy()
+        theirs = in_bfloat16(model_from_checkpoint(home / model))(torch.from_numpy(images)).float().numpy()
+    ours = rounded_runner(folder / artifact.file)(images)
+    assert 0 < np.abs(ours - exact).max() < 1.5 * np.abs(theirs - exact).max()
+    assert (ours.argmax(1) == theirs.argmax(1)).mean() > 0.98
 
 
 def test_openvino_calibrates_the_fp32_graph_with_unsigned_activations(home):
