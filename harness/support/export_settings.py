@@ -42,7 +42,7 @@ _ALL: Mapping[str, Mapping[str, Any]] = {
 def variant_of(artifact: Artifact) -> str:
     """The settings of an export that differ from their defaults, in words; "" for none, or for a model that was not exported here."""
     defaults = {} if artifact.checkpoint.is_foreign else _defaults(_ALL.get(artifact.format, {}))
-    if artifact.precision == "bf16":
+    if "opset" in defaults and artifact.precision == "bf16" and artifact.format != "openvino":  # whose graph is the fp32 one
         defaults["opset"] = BF16_OPSET
     changed = {name: value for name, value in sorted(artifact.options.items()) if name in defaults and value != defaults[name]}
     return ", ".join(f"{name} {value}" for name, value in changed.items())

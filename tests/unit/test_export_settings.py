@@ -26,6 +26,11 @@ def test_settings_that_are_not_the_exporters_defaults_are_the_variant(form, opti
     assert variant_of(made(form, options)) == said
 
 
+@pytest.mark.parametrize(("form", "opset", "said"), [("onnx", 22, ""), ("tensorrt", 22, ""), ("openvino", 20, ""), ("onnx", 23, "opset 23")])
+def test_bf16_graphs_are_of_an_opset_of_their_own(form, opset, said):
+    assert variant_of(made(form, {"opset": opset}).model_copy(update={"precision": "bf16"})) == said
+
+
 def test_a_model_that_was_not_exported_here_has_no_settings():
     assert variant_of(made("onnx", {"opset": {"ai.onnx": 17}, "ir_version": 8}, regime=FOREIGN)) == ""
 
