@@ -122,7 +122,7 @@ def tile_size(profile: DeploymentProfile, artifact: Artifact) -> int:
 def write_examples(job: Job, artifact: Artifact) -> None:
     """Write the inputs of timed calls for the child, so that reading rasters is not part of its memory: first windows of the split's tiles.
 
-    Raises HarnessError where the disk is full, MeasurementError where there are fewer tiles than a batch takes.
+    Raises HarnessError where the disk is full, MeasurementError where there are fewer tiles than a batch takes, or they can't fit into memory.
     """
     try:
         _write_examples(job, artifact)
@@ -135,8 +135,10 @@ def _write_examples(job: Job, artifact: Artifact) -> None:
     if artifact.checkpoint.is_foreign and job.dataset is None:
         _write_random(job, artifact)
         return
+    size = tile_size(job.profile, artifact)
+    shape = (count, len(artifact.checkpoint.bands), size, size)
+    _require_room(4 * math.prod(shape) // EXAMPLE_BATCHES)
     if job.dataset is None or job.data_root is None:
-        shape = (count, len(artifact.checkpoint.bands), *[tile_size(job.profile, artifact)] * 2)
         random = np.random.default_rng(0).normal(size=shape)
         mean, std = (np.reshape(values, (1, -1, 1, 1)) for values in (artifact.checkpoint.preprocessing.mean, artifact.checkpoint.preprocessing.std))
         np.save(job.inputs_file, (random * std + mean).astype(np.float32))
@@ -145,23 +147,27 @@ def _write_examples(job: Job, artifact: Artifact) -> None:
     usable = len(source) // job.profile.input.batch * job.profile.input.batch
     if not usable:
         raise MeasurementError(f"the {job.profile.split} split of {job.dataset} has {len(source)} tiles, fewer than a batch of {job.profile.input.batch}")
-    size = tile_size(job.profile, artifact)
     images = [source[index].image for index in range(min(count, usable))]
     np.save(job.inputs_file, np.stack([padded(image, size)[:, :size, :size] for image in images]))
     write_atomic(job.sides_file, json.dumps([image.shape[1:] for image in images]) + "\n")
 
 
 def _write_random(job: Job, artifact: Artifact) -> None:
-    """Random values for every input of a model that was not made here. Raises MeasurementError where they can't fit into memory."""
+    """Random values for every input of a model that was not made here."""
     sides = [[side if isinstance(side, int) else job.profile.input.batch for side in spec.shape] for spec in artifact.inputs]
     size = sum(math.prod(shape) * np.dtype(spec.dtype).itemsize for shape, spec in zip(sides, artifact.inputs, strict=True))
-    free = psutil.virtual_memory().available
-    if size > free / 4:
-        raise MeasurementError(f"one batch of inputs takes {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free")
+    _require_room(size)
     batches = max(1, min(EXAMPLE_BATCHES, EXAMPLE_BYTES // max(size, 1)))
     for index, spec in enumerate(artifact.inputs):
         values = [random_input(spec, job.profile.input.batch, seed=EXAMPLE_BATCHES * index + batch) for batch in range(batches)]
         np.save(job.foreign_inputs_file(index), np.stack(values))
+
+
+def _require_room(size: int) -> None:
+    """Raises MeasurementError where a batch of so many bytes can't fit into memory: sizes are what somebody's file says."""
+    free = psutil.virtual_memory().available
+    if size > free / 4:
+        raise MeasurementError(f"one batch of inputs takes {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free")
 
 
 def _in_this_process(job: Job) -> Answer:

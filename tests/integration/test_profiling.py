@@ -302,6 +302,16 @@ def test_a_split_smaller_than_a_batch_is_a_failed_row(subject, data, tmp_path):
     assert "has 12 tiles" in record(one).outcome("latency").reason
 
 
+@pytest.mark.parametrize("root", ["data", "nowhere"])
+def test_an_input_that_memory_can_not_hold_is_a_failed_row_before_it_is_made(subject, data, tmp_path, root):
+    folder = shutil.copytree(subject, tmp_path / "model")
+    facts = json.loads((folder / "checkpoint.json").read_text())
+    (folder / "checkpoint.json").write_text(json.dumps({**facts, "input_size": 1_000_000}))
+    asked = job(folder, data, tmp_path / "w")
+    done = record(asked if root == "data" else asked.model_copy(update={"dataset": None, "data_root": None}))
+    assert "one batch of inputs takes 16,000.0 GB" in done.outcome("latency").reason
+
+
 def test_a_full_disk_is_one_error(subject, data, tmp_path, monkeypatch):
     def full(*given):
         raise OSError(28, "No space left on device")
