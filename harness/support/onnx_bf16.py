@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from harness.core.errors import ExportError
 from harness.core.leftovers import marked
@@ -36,22 +36,37 @@ def to_bf16(source: Path, target: Path, *, kept: Collection[str] = (), external:
     Raises ExportError for a graph with branches or loops, or where nothing can be lowered.
     """
     model = onnx.load(str(source))
+    graph, lowered = _plan(model, kept)
+    floats = _tensors(graph, TensorProto.FLOAT)
+    stay = sorted(node.name for node in model.graph.node if node.name not in lowered and floats & {*node.input, *node.output})
+    narrow = _rewrite(model.graph, floats, lowered)
+    _declare(model.graph, (*graph.value_info, *graph.output), narrow)
+    sort_nodes(model)
+    onnx.save(model, str(target), save_as_external_data=external, location=f"{target.name}.data")
+    return stay
+
+
+def lowerable(source: Path) -> list[str]:
+    """The names of the nodes that `to_bf16` lowers where none is kept, in the order of the graph. Raises ExportError as it does."""
+    model = onnx.load(str(source))
+    lowered = _plan(model, ())[1]
+    return [node.name for node in model.graph.node if node.name in lowered]
+
+
+def _plan(model: ModelProto, kept: Collection[str]) -> tuple[GraphProto, dict[str, tuple[set[int], set[int]]]]:
+    """The graph with the types of its tensors, and for each node to be lowered which inputs and outputs are. Every node gets a name."""
     name_nodes(model)
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for node in model.graph.node for attribute in node.attribute):
         raise ExportError("the graph has branches or loops, which are not lowered to bf16", "--precision fp32, or fp16")
-    floats = _tensors(onnx.shape_inference.infer_shapes(model, data_prop=True).graph, TensorProto.FLOAT)
-    whole = preprocessing(model) | _counting(model, floats) | set(kept)
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    floats = _tensors(graph, TensorProto.FLOAT)
+    whole = preprocessing(model) | _counting(model, graph) | set(kept)
     version = next(entry.version for entry in model.opset_import if not entry.domain)
     slots = {node.name: _slots(node, floats, version) for node in model.graph.node if node.name not in whole}
     lowered = {name: found for name, found in slots.items() if found}
     if not lowered:
         raise ExportError(f"no node of the opset {version} graph can be lowered to bf16", "--opset 22: convolutions take it from there on")
-    stay = sorted(node.name for node in model.graph.node if node.name not in lowered and floats & {*node.input, *node.output})
-    del model.graph.value_info[:]
-    _rewrite(model.graph, floats, lowered)
-    sort_nodes(model)
-    onnx.save(model, str(target), save_as_external_data=external, location=f"{target.name}.data")
-    return stay
+    return graph, lowered
 
 
 def rounded_runner(path: Path) -> Run:
@@ -92,14 +107,15 @@ def _tensors(graph: GraphProto, kind: int) -> set[str]:
     return values | {tensor.name for tensor in graph.initializer if tensor.data_type == kind}
 
 
-def _counting(model: ModelProto, floats: set[str]) -> set[str]:
-    """Nodes that compute with what were integers, such as sizes: 8 bits do not count far."""
-    constants = {tensor.name for tensor in model.graph.initializer}
+def _counting(model: ModelProto, graph: GraphProto) -> set[str]:
+    """Nodes that compute with what were integers, such as sizes: 8 bits do not count far. `graph` has the types of the tensors."""
+    floats, constants = _tensors(graph, TensorProto.FLOAT), {tensor.name for tensor in model.graph.initializer}
+    broken = _tensors(graph, TensorProto.DOUBLE) | _tensors(graph, TensorProto.FLOAT16) | floats
     counts: set[str] = set()
     found: set[str] = set()
     for node in model.graph.node:
         given = floats & {*node.input} - constants
-        if (node.op_type == "Cast" and node.input[0] not in floats) or (given and given <= counts):
+        if (node.op_type == "Cast" and node.input[0] not in broken) or (given and given <= counts):
             found.add(node.name)
             counts |= floats & {*node.output}
     return found
@@ -129,8 +145,11 @@ def _kind(formals: Sequence[onnx.defs.OpSchema.FormalParameter], index: int) -> 
     return str(formals[min(index, len(formals) - 1)].type_str)
 
 
-def _rewrite(graph: GraphProto, floats: set[str], lowered: dict[str, tuple[set[int], set[int]]]) -> None:
-    """Lower the nodes, and cast between them and the others, once for each tensor. What is given in bfloat16 is called so; fp32 keeps the names."""
+def _rewrite(graph: GraphProto, floats: set[str], lowered: dict[str, tuple[set[int], set[int]]]) -> dict[str, str]:
+    """Lower the nodes, and cast between them and the others, once for each tensor. What is given in bfloat16 is called so; fp32 keeps the names.
+
+    Returns the names of the tensors that there now are in bfloat16, by their names in fp32.
+    """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     made = {node.output[index] for node in graph.node if node.name in lowered for index in lowered[node.name][1]}
     narrow: dict[str, str] = {}
@@ -155,6 +174,23 @@ def _rewrite(graph: GraphProto, floats: set[str], lowered: dict[str, tuple[set[i
     unread = [tensor for tensor in graph.initializer if tensor.name in floats and not read[tensor.name]]
     for tensor in unread:
         graph.initializer.remove(tensor)
+    return narrow
+
+
+def _declare(graph: GraphProto, values: Iterable[ValueInfoProto], narrow: Mapping[str, str]) -> None:
+    """Say in the graph of which type its tensors are: onnx does not infer that of a GroupNormalization's result, nor of what follows from it.
+
+    `values` are those of the fp32 graph.
+    """
+    made = {name for node in graph.node for name in node.output} - {value.name for value in graph.output}
+    del graph.value_info[:]
+    for value in values:
+        if value.name in made:
+            graph.value_info.append(value)
+        if narrow.get(value.name) in made:
+            graph.value_info.append(value)
+            graph.value_info[-1].name = narrow[value.name]
+            graph.value_info[-1].type.tensor_type.elem_type = TensorProto.BFLOAT16
 
 
 def _cast(name: str, to: str, kind: int, *, verb: str = "cast") -> NodeProto:

@@ -20,7 +20,7 @@ from harness.support.agreement import Reference, Run, agreement
 from harness.support.export_data import Context, Tiles
 from harness.support.export_settings import NO_LIMIT
 from harness.support.mixed_precision import WORST, Score, divergence, search
-from harness.support.onnx_bf16 import to_bf16
+from harness.support.onnx_bf16 import lowerable, to_bf16
 from harness.support.onnx_fp16 import largest_values, to_fp16
 from harness.support.onnx_groups import groups_of
 from harness.support.onnx_int8 import dynamic_nodes, static_nodes, to_int8_dynamic, to_int8_static
@@ -64,7 +64,7 @@ def _maker(given: Conversion, precision: str, settings: Mapping[str, Any], range
         largest = largest_values(given.source, given.reference.tiles)
         return functools.partial(_half, given, largest), [node.name for node in model.graph.node if node.name], {}
     if precision == "bf16":
-        return functools.partial(_bfloat, given), [node.name for node in model.graph.node if node.name], {"judged_in": "fp32 with every result rounded to bf16"}
+        return functools.partial(_bfloat, given), lowerable(given.source), {"judged_in": "fp32 with every result rounded to bf16"}
     chosen = {name: settings[name] for name in ("per_channel", "weight_bits")}
     if precision == "int8-dynamic":
         return functools.partial(_dynamic, given, chosen), dynamic_nodes(model), {}

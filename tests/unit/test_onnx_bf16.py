@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from harness.support.onnx_bf16 import rounded, rounded_runner, to_bf16  # noqa: E402
+from harness.support.onnx_bf16 import lowerable, rounded, rounded_runner, to_bf16  # noqa: E402
 
 #: Ones plus some of the 8 bits that bfloat16 drops next, and what is nearest, ties to even.
 ROUNDED = {1 + 2**-9: 1.0, 1 + 2**-8: 1.0, 1 + 3 * 2**-8: 1 + 2**-6, 1 + 2**-7: 1 + 2**-7, 1e38: 9.969209968386869e37}
@@ -113,6 +113,44 @@ def test_what_works_on_pixels_or_sizes_and_what_tensorrt_does_not_take_stays(tmp
     assert kinds["weight_bf16"] == TensorProto.BFLOAT16
     assert "weight" not in kinds
     assert rounded_runner(tmp_path / "b.onnx")(np.ones((2, 1, 4, 4), np.float32)).shape == (2, 1, 16, 16)
+
+
+def test_what_follows_a_group_norm_is_rounded_though_onnx_does_not_infer_its_type(tmp_path):
+    class Normed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm, self.last = torch.nn.Conv2d(3, 8, 3), torch.nn.GroupNorm(2, 8), torch.nn.Conv2d(8, 2, 1)
+
+        def forward(self, image):
+            return self.last(torch.relu(self.norm(self.first(image))))
+
+    program = torch.onnx.export(Normed().eval(), (torch.randn(1, 3, 8, 8),), dynamo=True, opset_version=22, input_names=["image"], verbose=False)
+    program.save(str(tmp_path / "m.onnx"))
+    assert to_bf16(tmp_path / "m.onnx", tmp_path / "b.onnx") == []
+    model = onnx.load(tmp_path / "b.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert "GroupNormalization" in {one.op_type for one in model.graph.node}
+    declared = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    assert {declared[name] for one in model.graph.node for name in one.output if one.op_type not in ("Cast",)} == {TensorProto.BFLOAT16}
+    assert sum(one.name.endswith("_rounded") for one in rounded(model).graph.node) == 5
+    logits = rounded_runner(tmp_path / "b.onnx")(np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32))
+    assert (logits.view(np.uint32) & 0xFFFF == 0).all()
+
+
+def test_what_was_a_double_is_lowered_and_what_was_an_integer_is_not(tmp_path):
+    nodes = [
+        conv("image", "a"),
+        node("Cast", ["a"], "wide", to=TensorProto.DOUBLE),
+        node("Cast", ["wide"], "b", to=TensorProto.FLOAT),
+        conv("b", "c"),
+        node("ArgMax", ["c"], "indices", axis=1),
+        node("Cast", ["indices"], "numbers", to=TensorProto.FLOAT),
+        node("Mul", ["numbers", "weight"], "scaled"),
+        node("Add", ["c", "scaled"], "logits"),
+    ]
+    source = graph(tmp_path / "m.onnx", nodes, {"weight": weight(1)})
+    assert to_bf16(source, tmp_path / "b.onnx") == ["b", "indices", "numbers", "scaled", "wide"]
+    assert lowerable(source) == ["a", "c", "logits"]
 
 
 def test_a_tensor_is_cast_once_for_all_that_read_it(tmp_path):
