@@ -83,3 +83,24 @@ def fragile_graph() -> onnx.ModelProto:
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def residual_graph() -> onnx.ModelProto:
+    """Pixels less their mean, a convolution, and one beside a shortcut that reads what it reads; the logits are the signal and its negative."""
+    weights = {"mean": np.zeros(1), "weight": np.ones((1, 1, 1, 1)), "both_signs": np.array([1.0, -1.0]).reshape(2, 1, 1, 1)}
+    nodes = [
+        helper.make_node("Sub", ["image", "mean"], ["pixels"], name="normalize"),
+        helper.make_node("Conv", ["pixels", "weight"], ["a"], name="first"),
+        helper.make_node("Identity", ["a"], ["b"], name="same"),
+        helper.make_node("Conv", ["b", "weight"], ["c"], name="second"),
+        helper.make_node("Add", ["b", "c"], ["d"], name="join"),
+        helper.make_node("Conv", ["d", "both_signs"], ["logits"], name="head"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "residual",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2, 8, 8])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)

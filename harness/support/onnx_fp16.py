@@ -37,6 +37,7 @@ def to_fp16(source: Path, target: Path, largest: Mapping[str, float], *, kept: C
     whole = sorted(preprocessing(model) | _out_of_range(model, largest) | set(kept))
     del model.graph.value_info[:]
     half = convert_float_to_float16(onnx.shape_inference.infer_shapes(model), keep_io_types=True, disable_shape_infer=True, node_block_list=whole)
+    _drop_copies(half)
     _drop_round_trips(half)
     sort_nodes(half)
     onnx.save(half, str(target), save_as_external_data=external, location=f"{target.name}.data")
@@ -108,6 +109,18 @@ def _is_odd(values: np.ndarray) -> bool:
 
 def _is_odd_constant(node: NodeProto) -> bool:
     return any(item.name == "value" and item.t.data_type == TensorProto.FLOAT and _is_odd(numpy_helper.to_array(item.t)) for item in node.attribute)
+
+
+def _drop_copies(model: ModelProto) -> None:
+    """Where several nodes in fp32 read a tensor, the converter casts it for each of them, under one name: keep one cast."""
+    made: set[str] = set()
+    copies = []
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.output[0] in made:
+            copies.append(node)
+        made |= {*node.output}
+    for node in copies:
+        model.graph.node.remove(node)
 
 
 def _drop_round_trips(model: ModelProto) -> None:

@@ -10,7 +10,7 @@ from harness.core.specs import TensorSpec
 from harness.support.mixed_precision import Score, divergence, search
 from harness.support.onnx_groups import Group, groups_of
 from tests import builders
-from tests.precision_graphs import fragile_graph
+from tests.precision_graphs import fragile_graph, residual_graph
 
 onnx = pytest.importorskip("onnx")
 
@@ -175,6 +175,29 @@ def test_fp16_is_searched_too(planted, tmp_path):
     facts = converted(planted, tmp_path / "half.onnx", "fp16", {"max_miou_drop": 0.01})
     assert facts["kept_fp32"] == []
     assert [step["action"] for step in facts["mixed_precision"]["steps"]] == ["none"]
+
+
+@pytest.mark.parametrize(("precision", "read"), [("fp16", "runner"), ("bf16", "rounded_runner")])
+def test_a_float_search_goes_through_every_group_whatever_reads_one_tensor_and_whatever_stays(planted, tmp_path, precision, read):
+    """Two nodes of the residual in fp32 read what a third one gives in the lower precision; the one on pixels stays in fp32 in any case."""
+    from harness.support import onnx_bf16, onnx_run
+    from harness.support.onnx_convert import converted
+
+    def breaking(path):
+        """Says the opposite while "second" is in the lower precision."""
+        run, graph = {**vars(onnx_run), **vars(onnx_bf16)}[read](path), onnx.load(path).graph
+        (weight,) = [node.input[1] for node in graph.node if node.name == "second"]
+        (kind,) = [tensor.data_type for tensor in graph.initializer if tensor.name == weight] or [0]
+        return run if kind in (onnx.TensorProto.FLOAT, 0) else lambda images: -run(images)
+
+    source = tmp_path / "residual.onnx"
+    onnx.save(residual_graph(), source)
+    logits = onnx_run.runner(source)(planted.reference.tiles.images)
+    reference = replace(planted.reference, logits=logits)
+    facts = converted(replace(planted, source=source, runner=breaking, reference=reference), tmp_path / "mixed.onnx", precision, {"max_miou_drop": 0.05})
+    assert facts["mixed_precision"]["kept_groups"] == ["second"]
+    assert "normalize" in facts["kept_fp32"]
+    onnx.checker.check_model(str(tmp_path / "mixed.onnx"), full_check=True)
 
 
 def test_a_limit_on_miou_without_labels_is_one_error(planted, tmp_path):
