@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,8 @@ def _require_batch(path: Path, own: int | None, asked: Sequence[int]) -> None:
 def _numbers(flag: str, text: str | None) -> tuple[float, ...]:
     try:
         values = tuple(float(word) for word in text.split(",")) if text else ()
+        if not all(map(math.isfinite, values)):
+            raise ValueError
     except ValueError as error:
         raise ConfigError(f"{flag} is numbers with commas, got {text!r}", f"{flag} 123.7,116.3,103.5") from error
     if flag == "--std" and not all(values):

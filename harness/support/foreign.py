@@ -91,9 +91,9 @@ def foreign(path: Path, wishes: Wishes) -> Foreign:
         facts = _read(path)
     except MeasurementError as error:
         return Foreign(_artifact(path, FileFacts(), (), wishes, None, {REFUSED: error.message}), None, None)
-    odd = [spec for spec in facts.inputs if not re.fullmatch(r"(float|int|uint)(8|16|32|64)|bool", spec.dtype)]
-    if odd:
-        return Foreign(_artifact(path, FileFacts(), (), wishes, None, {REFUSED: f"input {odd[0].name} is of type {odd[0].dtype}"}), None, None)
+    why = _refusal(facts)
+    if why:
+        return Foreign(_artifact(path, FileFacts(), (), wishes, None, {REFUSED: why}), None, None)
     unknown = set(wishes.shapes) - {spec.name for spec in facts.inputs} - {""}
     if unknown or ("" in wishes.shapes and len(facts.inputs) != 1):
         names = ", ".join(spec.name for spec in facts.inputs)
@@ -107,6 +107,14 @@ def foreign(path: Path, wishes: Wishes) -> Foreign:
     options = {LAYOUT: layout} if layout else {}
     artifact = _artifact(path, facts, inputs, wishes, side, options)
     return Foreign(artifact, batch if isinstance(batch, int) else wished[0] if wished else None, side[0] if side else None)
+
+
+def _refusal(facts: FileFacts) -> str:
+    """Why a file that can be read is not run, "" where it is: a call is timed by what goes into it."""
+    if not facts.inputs:
+        return "it takes no input"
+    odd = [spec for spec in facts.inputs if not re.fullmatch(r"(float|int|uint)(8|16|32|64)|bool", spec.dtype)]
+    return f"input {odd[0].name} is of type {odd[0].dtype}" if odd else ""
 
 
 def _read(path: Path) -> FileFacts:

@@ -181,6 +181,9 @@ def hostile(folder: Path, case: str) -> tuple[Path, str]:
         return models.with_sides(models.segmenter(path), constant=(-1, 4, 1, 1)), "has the shape -1x4x1x1"
     if case == "an input of a negative size":
         return models.with_sides(models.segmenter(path, side=32), image=(1, 4, -5, 32)), "has the shape 1x4x-5x32"
+    if case == "no input":
+        tensors = {"w": np.ones((1, 3, 4, 4), np.float32)}
+        return models.write(path, [models.helper.make_node("Relu", ["w"], ["y"])], [], [models.info("y", [1, 3, 4, 4])], tensors), "it takes no input"
     if case == "a .pt2 that is text":
         (folder / "m.pt2").write_text("hello")
         return folder / "m.pt2", "not a readable .pt2"
@@ -191,7 +194,7 @@ CASES = (
     *("corrupt", "empty", "cut off", "NaN weights", "absurd size", "weights above the folder", "weights by an absolute path"),
     *("weights behind a link", "weights that are not there", "weights cut short", "a .pt2 that is text"),
     *("weights in a file of terabytes", "weights in a name with a NUL", "weights in a name without end"),
-    *("a constant of a negative size", "an input of a negative size"),
+    *("a constant of a negative size", "an input of a negative size", "no input"),
 )
 
 
@@ -201,6 +204,11 @@ def test_a_hostile_file_is_one_failed_row_with_its_reason(case, profiled, tmp_pa
     _, outcomes = profiled(path)
     assert outcomes["latency"]["why"] == "failed"
     assert said in outcomes["latency"]["reason"]
+
+
+def test_a_shape_for_a_file_without_inputs_is_no_crash(profiled, tmp_path):
+    _, outcomes = profiled(hostile(tmp_path, "no input")[0], "--shape", "image=1x3x4x4")
+    assert outcomes["latency"]["reason"] == "it takes no input"
 
 
 def test_a_size_in_a_program_that_is_more_than_arithmetic_is_refused(tmp_path):
@@ -227,6 +235,7 @@ def test_a_size_in_a_program_that_is_more_than_arithmetic_is_refused(tmp_path):
         ({"side": 64}, ("--layout", "CHW"), 2, "a layout is NCHW or NHWC"),
         ({"side": 4, "batch": 1}, (), 2, "has the shape 1x4x4x4: bands may come first or last"),
         ({"side": 64}, ("--std", "0"), 2, "none may be 0"),
+        ({"side": 64}, ("--std", "nan"), 2, "--std is numbers with commas, got 'nan'"),
         ({"side": 64}, ("--mean", "1,2"), 2, "takes 4 bands"),
         ({}, ("--data", "mars_craters"), 4, "bands"),
         ({"batch": 3, "side": 64}, ("--batches", "1,3"), 2, "runs at batch 3, asked for 1"),
