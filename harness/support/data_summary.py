@@ -111,7 +111,7 @@ def _tally(source: TileSource) -> Tally:
 def _balance(spec: DatasetSpec, tally: Tally) -> dict[str, Any]:
     ignored = 0 if spec.ignore_index is None else tally.labels[spec.ignore_index]
     labeled = max(1, tally.pixels - ignored)
-    shares = {name: tally.labels[index] / labeled for index, name in enumerate(spec.classes)}
+    shares = {name: 0.0 if index == spec.ignore_index else tally.labels[index] / labeled for index, name in enumerate(spec.classes)}
     return {"class_balance": shares, "ignored": ignored / max(1, tally.pixels)}
 
 

@@ -144,13 +144,16 @@ def _origin(encoder: EncoderSpec, weights: Path) -> dict[str, str]:
 
 
 def _require_labels(counts: np.ndarray, dataset: DatasetSpec) -> None:
-    """Warns of classes that no chosen tile holds. Raises DataError where none of them has a labeled pixel; `counts` is (tiles, classes)."""
+    """Warns of classes that no chosen tile holds, but of no ignored one. `counts` is (tiles, classes).
+
+    Raises DataError where none of the tiles has a labeled pixel.
+    """
     found = counts.sum(0)
     if not found.any():
         raise DataError(
             f"none of the {len(counts)} chosen training tiles of {dataset.name} has a labeled pixel", "a larger --label-fraction, or another --seed"
         )
-    absent = [name for name, pixels in zip(dataset.classes, found, strict=True) if not pixels]
+    absent = [name for index, name in enumerate(dataset.classes) if not found[index] and index != dataset.ignore_index]
     if absent:
         message = "no chosen training tile holds a pixel of %s, so it can't be learned (tiles: %d)"
         logging.getLogger(__name__).warning(message, ", ".join(absent), len(counts))

@@ -1,6 +1,7 @@
 """The built-in sets, built whole from their packages: counts, splits, statistics, baselines, and equal bytes on rebuild."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def test_counts_statistics_and_baselines(built, name):
     assert max(summary["train"]["class_balance"], key=summary["train"]["class_balance"].get) == spec.classes[0]
     tile = spec.open(root, "test")[0]
     assert tile.mask.shape == (spec.tile, spec.tile)
+
+
+def test_an_ignored_class_has_no_share_of_the_labeled_pixels(built):
+    spec = replace(DATASETS.load("synthetic"), ignore_index=0)
+    summary = summarize(spec, built("synthetic"))["splits"]["train"]
+    assert summary["class_balance"]["background"] == 0
+    assert sum(summary["class_balance"].values()) == pytest.approx(1)
+    assert summary["ignored"] == pytest.approx((all_tiles("synthetic", built("synthetic"), "train")[1] == 0).mean())
 
 
 @pytest.mark.parametrize("name", ["bluemarble_ice", "bluemarble_landcover"])

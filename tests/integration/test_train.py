@@ -242,10 +242,11 @@ def test_weights_that_are_not_there_are_an_error(root, tmp_path):
         run(root, tmp_path / "out", regime="finetune", weights=tmp_path / "no.pth")
 
 
-def test_a_data_set_with_ignored_pixels_trains(root, tmp_path):
+def test_a_data_set_with_ignored_pixels_trains(root, tmp_path, caplog):
     spec = replace(SPEC, ignore_index=2)
     checkpoint = read_checkpoint(run(root, tmp_path / "out", dataset=spec, recipe=QUICK.model_copy(update={"epochs": 1})))
     assert checkpoint.ignore_index == 2
+    assert "can't be learned" not in caplog.text, "of a class that is ignored nothing is to be learned"
 
 
 def test_a_small_first_tile_changes_neither_the_input_size_nor_where_the_data_is_found(root, tmp_path):
