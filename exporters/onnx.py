@@ -72,11 +72,12 @@ class OnnxExporter:
     def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """All settings that make the artifact's bytes. Raises ConfigError for one that the precision does not have, or a wrong value."""
         found = settings_from(f"{self.format} {precision}", SETTINGS[precision], options)
-        oldest, why = (BF16_OPSET, "in which convolutions take bf16") if precision == "bf16" else (OPSET, "that the exporter writes soundly")
+        oldest = _oldest_opset(precision)
         if found["opset"] < oldest:
+            why = "in which convolutions take bf16" if precision == "bf16" else "that the exporter writes soundly"
             raise ConfigError(f"opset {found['opset']} is older than {oldest}, the first {why}", f"--opset {oldest}")
         if found["opset"] > OPSET and found["opset"] > _newest_opset():
-            raise ConfigError(f"opset {found['opset']} is newer than {_newest_opset()}, the last that the installed onnx knows", f"--opset {OPSET}")
+            raise ConfigError(f"opset {found['opset']} is newer than {_newest_opset()}, the last that the installed onnx knows", f"--opset {oldest}")
         return found
 
     def export(self, source: Path, *, precision: str, out: Path, options: Mapping[str, Any]) -> Artifact:
@@ -95,7 +96,7 @@ class OnnxExporter:
         known = reference(network, tiles)
         with atomic_folder(out) as folder:
             if context is None or known is None or precision == "fp32":
-                _write_graph(network, checkpoint, folder / FILE, settings["opset"])
+                _write_graph(network, checkpoint, folder / FILE, precision, settings["opset"])
             else:
                 settings = settings | _convert(network, checkpoint, folder / FILE, precision, settings, context, known)
             require_dynamic_batch(folder / FILE)
@@ -115,7 +116,7 @@ def _convert(
     with tempfile.TemporaryDirectory(prefix=marked("harness-")) as folder:
         source = context.fp32_graph or Path(folder) / FILE
         if context.fp32_graph is None:
-            _write_graph(network, checkpoint, source, settings["opset"])
+            _write_graph(network, checkpoint, source, precision, settings["opset"])
         inputs, external = tensors_of(checkpoint)["inputs"], _weight_bytes(network) > EXTERNAL_ABOVE
         calibration = partial(read_tiles, context, checkpoint, "train")
         given = Conversion(source, inputs, checkpoint, context, _runner(precision), known, calibration, external)
@@ -131,6 +132,10 @@ def _runner(precision: str) -> Callable[[Path], Run]:
     return rounded_runner
 
 
+def _oldest_opset(precision: str) -> int:
+    return BF16_OPSET if precision == "bf16" else OPSET
+
+
 def _newest_opset() -> int:
     import onnx
 
@@ -141,7 +146,8 @@ def _weight_bytes(network: torch.nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
 
 
-def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, opset: int) -> None:
+def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, precision: str, opset: int) -> None:
+    """Write the fp32 graph that an artifact of `precision` is made of. Raises ExportError."""
     import torch
     from torch.export import Dim
 
@@ -164,7 +170,8 @@ def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, o
             program.save(str(path), external_data=weights > EXTERNAL_ABOVE)
     except (torch.onnx.OnnxExporterError, torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
         said = f"torch.onnx cannot export {checkpoint.model} to opset {opset}: {_first_line(error)}"
-        raise ExportError(said, f"--opset {OPSET}" if opset > OPSET else "harness export --debug, for the whole report") from error
+        oldest = _oldest_opset(precision)
+        raise ExportError(said, f"--opset {oldest}" if opset > oldest else "harness export --debug, for the whole report") from error
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:

@@ -17,14 +17,14 @@ def register(app: typer.Typer) -> None:
         checkpoint: Path,
         to: str = typer.Option("onnx", "--to", help="Target format; see `harness list exporters`."),
         precision: str = typer.Option("fp32", "--precision", help="fp32, fp16, bf16, int8-dynamic or int8-static; see `harness doctor`."),
-        opset: int | None = typer.Option(None, "--opset", help="ONNX opset, 20 or later (default 20)."),
+        opset: int | None = typer.Option(None, "--opset", help="ONNX opset, 20 or later (default 20), for bf16 22 or later (default 22)."),
         calibration_tiles: int | None = typer.Option(None, "--calibration-tiles", help="int8-static: number of training tiles (default 64)."),
         calibration_method: str | None = typer.Option(None, "--calibration-method", help="int8-static: minmax, entropy or percentile (default minmax)."),
         per_channel: bool | None = typer.Option(None, "--per-channel/--per-tensor", help="int8: a scale per output channel of a weight (default), or one."),
         activations: str | None = typer.Option(None, "--activations", help="int8-static: int8 (default; TensorRT takes it too) or uint8 (faster on old CPUs)."),
         weight_bits: int | None = typer.Option(None, "--weight-bits", help="int8: 7 (default; right on every CPU) or 8 (only for GPUs and CPUs with VNNI)."),
         max_miou_drop: float | None = typer.Option(
-            None, "--max-miou-drop", min=0, max=1, help="fp16, int8: keep in fp32 what must be, so that val mIoU drops no more than this (0.005)."
+            None, "--max-miou-drop", min=0, max=1, help="fp16, bf16, int8: keep in fp32 what must be, so that val mIoU drops no more than this (0.005)."
         ),
         data: str | None = typer.Option(None, "--data", help="Data set to calibrate with and judge by (default: the one it was trained on)."),
         root: Path | None = typer.Option(None, "--root", "--data-root", help="Folder of all data sets."),

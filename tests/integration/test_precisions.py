@@ -186,6 +186,7 @@ def test_what_overflows_in_fp16_stays_in_fp32():
         ({"opset": 9}, "fp16", "older than 20"),
         ({}, "int4", "it has fp32"),
         ({"opset": 21}, "bf16", "older than 22"),
+        ({"opset": 99}, "bf16", "newer than .*--opset 22"),
     ],
 )
 def test_a_setting_that_can_not_be_is_said_before_anything_runs(home, options, precision, words):
