@@ -18,7 +18,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from harness.core.errors import ExportError
 from harness.core.leftovers import marked
-from harness.support.onnx_fp16 import name_nodes, preprocessing, sort_nodes
+from harness.support.onnx_fp16 import inferred, name_nodes, preprocessing, sort_nodes
 from harness.support.onnx_run import runner
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _plan(model: ModelProto, kept: Collection[str]) -> tuple[GraphProto, dict[st
     name_nodes(model)
     if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for node in model.graph.node for attribute in node.attribute):
         raise ExportError("the graph has branches or loops, which are not lowered to bf16", "--precision fp32, or fp16")
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = inferred(model, data_prop=True)
     floats = _tensors(graph, TensorProto.FLOAT)
     whole = preprocessing(model) | _counting(model, graph) | set(kept)
     version = next(entry.version for entry in model.opset_import if not entry.domain)
@@ -82,7 +82,7 @@ def rounded_runner(path: Path) -> Run:
 
 def rounded(model: ModelProto) -> ModelProto:
     """The bfloat16 graph in fp32: its weights are exact there, and every result passes through bfloat16."""
-    lowered = _tensors(onnx.shape_inference.infer_shapes(model, data_prop=True).graph, TensorProto.BFLOAT16)
+    lowered = _tensors(inferred(model, data_prop=True), TensorProto.BFLOAT16)
     del model.graph.value_info[:]
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.BFLOAT16:

@@ -5,12 +5,13 @@ Ranges are found by running: the largest magnitude of every float tensor of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from harness.core.errors import ExportError
 from harness.core.leftovers import marked
@@ -23,6 +24,8 @@ SMALLEST = 2.0**-24
 #: What may lie between the raw pixels and the first weights: normalization and the arrangement of bands.
 _ELEMENTWISE = frozenset({"Sub", "Div", "Mul", "Add", "Slice", "Gather", "Concat", "Pad", "Identity", "Split", "Cast", "Expand"})
 _PROBE = "harness_largest_"
+#: A constant of more values is no shape, so what they are tells nothing of types.
+LARGE = 2**16
 
 
 def to_fp16(source: Path, target: Path, largest: Mapping[str, float], *, kept: Collection[str] = (), external: bool = False) -> list[str]:
@@ -35,8 +38,10 @@ def to_fp16(source: Path, target: Path, largest: Mapping[str, float], *, kept: C
     model = onnx.load(str(source))
     name_nodes(model)
     whole = sorted(preprocessing(model) | _out_of_range(model, largest) | set(kept))
+    types = inferred(model).value_info
     del model.graph.value_info[:]
-    half = convert_float_to_float16(onnx.shape_inference.infer_shapes(model), keep_io_types=True, disable_shape_infer=True, node_block_list=whole)
+    model.graph.value_info.extend(types)
+    half = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True, node_block_list=whole)
     _drop_copies(half)
     _drop_round_trips(half)
     sort_nodes(half)
@@ -68,14 +73,26 @@ def largest_values(source: Path, tiles: Tiles) -> dict[str, float]:
 
 def _add_probes(model: ModelProto) -> list[str]:
     """Make max |x| of every float tensor that a node gives an output of the graph. Returns the tensors' names."""
-    inferred = onnx.shape_inference.infer_shapes(model)
-    floats = {value.name for value in (*inferred.graph.value_info, *inferred.graph.output) if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    graph = inferred(model)
+    floats = {value.name for value in (*graph.value_info, *graph.output) if value.type.tensor_type.elem_type == TensorProto.FLOAT}
     names = [name for node in model.graph.node for name in node.output if name in floats]
     for name in names:
         model.graph.node.append(helper.make_node("Abs", [name], [f"{_PROBE}abs_{name}"]))
         model.graph.node.append(helper.make_node("ReduceMax", [f"{_PROBE}abs_{name}"], [_PROBE + name], keepdims=0))
         model.graph.output.append(helper.make_tensor_value_info(_PROBE + name, TensorProto.FLOAT, []))
     return names
+
+
+def inferred(model: ModelProto, *, data_prop: bool = False) -> GraphProto:
+    """The graph with the types of its tensors, and without the values of its large constants: onnx infers no more than 2 GiB at once."""
+    bare = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    bare.graph.name = model.graph.name
+    for field in ("node", "input", "output", "value_info"):
+        getattr(bare.graph, field).extend(getattr(model.graph, field))
+    for tensor in model.graph.initializer:
+        is_large = math.prod(tensor.dims) > LARGE
+        bare.graph.initializer.append(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims) if is_large else tensor)
+    return onnx.shape_inference.infer_shapes(bare, data_prop=data_prop).graph
 
 
 def name_nodes(model: ModelProto) -> None:

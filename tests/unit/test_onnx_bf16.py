@@ -153,6 +153,24 @@ def test_what_was_a_double_is_lowered_and_what_was_an_integer_is_not(tmp_path):
     assert lowerable(source) == ["a", "c", "logits"]
 
 
+def test_types_are_inferred_without_the_values_of_large_weights_which_protobuf_may_not_hold_at_once(tmp_path, monkeypatch):
+    from harness.support.export_data import Tiles
+    from harness.support.onnx_fp16 import largest_values, to_fp16
+
+    whole = onnx.shape_inference.infer_shapes
+    monkeypatch.setattr(
+        onnx.shape_inference, "infer_shapes", lambda model, **how: whole(model, **how) if model.ByteSize() < 2**17 else pytest.fail("too large")
+    )
+    wide = np.random.default_rng(0).normal(size=(4, 2**15)).astype(np.float32)
+    nodes = [conv("image", "a"), node("MatMul", ["a", "wide"], "b"), node("ReduceMax", ["b"], "logits", keepdims=1)]
+    source = graph(tmp_path / "m.onnx", nodes, {"weight": weight(1), "wide": wide})
+    assert to_bf16(source, tmp_path / "b.onnx") == []
+    image = np.ones((1, 1, 4, 4), np.float32)
+    assert np.isfinite(rounded_runner(tmp_path / "b.onnx")(image)).all()
+    assert to_fp16(source, tmp_path / "h.onnx", largest_values(source, Tiles(image, np.zeros((1, 4, 4), np.int64), ("one",), ""))) == []
+    assert (tmp_path / "h.onnx").stat().st_size < 0.6 * source.stat().st_size
+
+
 def test_a_tensor_is_cast_once_for_all_that_read_it(tmp_path):
     nodes = [conv("image", "a"), node("Relu", ["a"], "b"), node("HardSwish", ["a"], "c"), node("Mish", ["a"], "d"), node("Sum", ["b", "c", "d"], "logits")]
     to_bf16(graph(tmp_path / "m.onnx", nodes, {"weight": weight(1)}), tmp_path / "b.onnx")
