@@ -202,7 +202,7 @@ def _narrowed(tensor: TensorProto, name: str) -> TensorProto:
     values = numpy_helper.to_array(tensor)
     bits = np.ascontiguousarray(values).view(np.uint32)
     nearest = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
-    halves = np.where(np.isfinite(values), nearest, bits >> 16 | (np.isnan(values) << 6)).astype("<u2")
+    halves = np.where(np.isfinite(values), nearest, bits >> 16 | np.isnan(values).astype(np.uint32) << 6).astype("<u2")
     return TensorProto(name=name, data_type=TensorProto.BFLOAT16, dims=tensor.dims, raw_data=halves.tobytes())
 
 

@@ -38,9 +38,8 @@ def to_fp16(source: Path, target: Path, largest: Mapping[str, float], *, kept: C
     model = onnx.load(str(source))
     name_nodes(model)
     whole = sorted(preprocessing(model) | _out_of_range(model, largest) | set(kept))
-    types = inferred(model).value_info
     del model.graph.value_info[:]
-    model.graph.value_info.extend(types)
+    model.graph.value_info.extend(inferred(model).value_info)
     half = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True, node_block_list=whole)
     _drop_copies(half)
     _drop_round_trips(half)
