@@ -91,7 +91,7 @@ def _trade(options: Mapping[str, Any]) -> list[str]:
     mixed = options.get("mixed_precision")
     if not mixed:
         return []
-    words = {"none": "all in the lower precision", "kept": "and {} in fp32", "returned": "{} lowered again"}
+    words = {"none": "all in the lower precision", "kept": "and {} in fp32", "returned": "without {} in fp32"}
     lines = [
         f"{-100 * step['miou_drop']:+9.2f} points  {100 * step['lowered_macs']:5.1f} % of MACs lowered  {words[step['action']].format(step['group'])}"
         for step in mixed["steps"]

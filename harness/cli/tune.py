@@ -115,6 +115,8 @@ def _seconds(text: str) -> float:
     from harness.results.amounts import amount
 
     plain = text.strip()
+    if plain.replace(".", "", 1).isdigit():
+        raise ConfigError(f"a budget needs a unit, got {text!r}", f"--budget {plain}s, or {plain}m for minutes")
     seconds = amount(f"{plain}in" if plain[-1:] == "m" else plain, "time")
     if seconds <= 0:
         raise ConfigError(f"a budget is more than 0 seconds, got {text!r}", "--budget 10m")

@@ -34,7 +34,8 @@ def headline(found: Readiness) -> str:
     if not best.verdicts:
         return "the profile sets no limit"
     if found.answer is Answer.READY:
-        return f"{title_of(best)} meets all {len(best.verdicts)} limits"
+        count = len(best.verdicts)
+        return f"{title_of(best)} meets {f'all {count} limits' if count > 1 else 'the only limit'}"
     open_ones = [f"{one.limit.quantity} ({one.status}: {one.why})" for one in best.verdicts if one.status != "PASS"]
     return f"best: {title_of(best)}; " + "; ".join(open_ones)
 

@@ -166,6 +166,7 @@ def test_a_winner_beside_candidates_that_had_no_turn_is_the_best_so_far(home, fa
         (("--threads", "4096"), "4096 threads asked for"),
         (("--batches", "1,x"), "--batches is whole numbers"),
         (("--budget", "0m"), "a budget is more than 0"),
+        (("--budget", "90"), "a budget needs a unit"),
         (("--runtimes", "fakes"), "unknown backend"),
         (("--split", "all"), "--split"),
         (("--max-memory", "lots"), "is not an amount"),
