@@ -18,7 +18,7 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, classes: int, ignore_ind
     """Counts (truth, predicted) as int64 (classes, classes): exact for any number of pixels. `ignore_index` pixels are left out.
 
     Where `ignore_index` is itself a class, deciding it is a miss of the true class. It has no score of its own, since no pixel could be a hit:
-    pass it to what computes scores, as torchmetrics does.
+    pass it to what computes scores. torchmetrics leaves it out of mIoU too; its macro F1 counts it as 0.
     """
     kept = np.ones(truth.shape, bool) if ignore_index is None else truth != ignore_index
     pairs = truth[kept].astype(np.int64) * classes + predicted[kept].astype(np.int64)
