@@ -1,11 +1,24 @@
 """Small ONNX graphs for tests of precisions."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+
+def model_of(nodes: Sequence[onnx.NodeProto], constants: Mapping[str, np.ndarray], *, side: int, logits: Sequence[int | None], opset: int) -> onnx.ModelProto:
+    """A graph from "image" (batch, 1, side, side) to "logits" (batch, *logits); constants become fp32."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, side, side])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", *logits])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
 def overflowing_graph() -> tuple[onnx.ModelProto, set[str]]:
@@ -22,16 +35,7 @@ def overflowing_graph() -> tuple[onnx.ModelProto, set[str]]:
         helper.make_node("Conv", ["f", "weight"], ["logits"], name="last"),
     ]
     # 2e9 * (1 to 2) overflows in "b"; its root, 4.5e4 to 6.4e4, is beyond half of fp16's range in "c", "d" and "e".
-    shape = ["batch", 1, 4, 4]
-    graph = helper.make_graph(
-        nodes,
-        "overflow",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    return model, {"grow", "root", "relu", "shift", "ratio"}
+    return model_of(nodes, constants, side=4, logits=(1, 4, 4), opset=20), {"grow", "root", "relu", "shift", "ratio"}
 
 
 def half_graph(model: onnx.ModelProto, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
@@ -75,14 +79,7 @@ def fragile_graph() -> onnx.ModelProto:
         helper.make_node("Conv", ["again", "keep_weight"], ["kept"], name="after"),
         helper.make_node("Conv", ["kept", "both_signs"], ["logits"], name="head"),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "fragile",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2, 8, 8])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model_of(nodes, weights, side=8, logits=(2, 8, 8), opset=20)
 
 
 def residual_graph() -> onnx.ModelProto:
@@ -96,11 +93,4 @@ def residual_graph() -> onnx.ModelProto:
         helper.make_node("Add", ["b", "c"], ["d"], name="join"),
         helper.make_node("Conv", ["d", "both_signs"], ["logits"], name="head"),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "residual",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2, 8, 8])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+    return model_of(nodes, weights, side=8, logits=(2, 8, 8), opset=22)
