@@ -27,7 +27,7 @@ from harness.core.specs import names_of
 from harness.support import onnx_run
 from harness.support.export_data import CONTEXT, Context, read_tiles
 from harness.support.export_network import EXAMPLE_BATCH, MAX_BATCH, example, folded, judged, reference, tensors_of, val_tiles
-from harness.support.export_settings import BF16_OPSET, FLOAT, INT8, INT8_STATIC, NO_LIMIT, OPSET, settings_from
+from harness.support.export_settings import FLOAT, INT8, INT8_STATIC, NO_LIMIT, OPSET, least_opset, settings_from
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ FILE = "model.onnx"
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "fp32": {"opset": OPSET},
     "fp16": {"opset": OPSET, **FLOAT},
-    "bf16": {"opset": BF16_OPSET, **FLOAT},
+    "bf16": {"opset": least_opset("bf16"), **FLOAT},
     "int8-dynamic": {"opset": OPSET, **INT8},
     "int8-static": {"opset": OPSET, **INT8_STATIC["onnx"]},
 }
@@ -72,7 +72,7 @@ class OnnxExporter:
     def settings(self, precision: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """All settings that make the artifact's bytes. Raises ConfigError for one that the precision does not have, or a wrong value."""
         found = settings_from(f"{self.format} {precision}", SETTINGS[precision], options)
-        oldest = _oldest_opset(precision)
+        oldest = least_opset(precision)
         if found["opset"] < oldest:
             why = "in which convolutions take bf16" if precision == "bf16" else "that the exporter writes soundly"
             raise ConfigError(f"opset {found['opset']} is older than {oldest}, the first {why}", f"--opset {oldest}")
@@ -132,10 +132,6 @@ def _runner(precision: str) -> Callable[[Path], Run]:
     return rounded_runner
 
 
-def _oldest_opset(precision: str) -> int:
-    return BF16_OPSET if precision == "bf16" else OPSET
-
-
 def _newest_opset() -> int:
     import onnx
 
@@ -170,7 +166,7 @@ def _write_graph(network: torch.nn.Module, checkpoint: Checkpoint, path: Path, p
             program.save(str(path), external_data=weights > EXTERNAL_ABOVE)
     except (torch.onnx.OnnxExporterError, torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
         said = f"torch.onnx cannot export {checkpoint.model} to opset {opset}: {_first_line(error)}"
-        oldest = _oldest_opset(precision)
+        oldest = least_opset(precision)
         raise ExportError(said, f"--opset {oldest}" if opset > oldest else "harness export --debug, for the whole report") from error
 
 

@@ -39,11 +39,16 @@ _ALL: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def least_opset(precision: str) -> int:
+    """Of an ONNX graph in the precision, and what it has where none is asked for."""
+    return BF16_OPSET if precision == "bf16" else OPSET
+
+
 def variant_of(artifact: Artifact) -> str:
     """The settings of an export that differ from their defaults, in words; "" for none, or for a model that was not exported here."""
     defaults = {} if artifact.checkpoint.is_foreign else _defaults(_ALL.get(artifact.format, {}))
-    if "opset" in defaults and artifact.precision == "bf16" and artifact.format != "openvino":  # whose graph is the fp32 one
-        defaults["opset"] = BF16_OPSET
+    if "opset" in defaults and artifact.format != "openvino":  # whose bf16 is made of the fp32 graph
+        defaults["opset"] = least_opset(artifact.precision)
     changed = {name: value for name, value in sorted(artifact.options.items()) if name in defaults and value != defaults[name]}
     return ", ".join(f"{name} {value}" for name, value in changed.items())
 
