@@ -6,6 +6,7 @@ whose option "refused" is the reason, so that profiling it is one failed row, an
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,12 +55,11 @@ def is_foreign_file(path: Path) -> bool:
 
 def sha256_of_model(path: Path) -> str:
     """Hash of a model's file with its external weights, as its records have it; of the file alone where they can't be read."""
-    if path.suffix != ".onnx":
-        return sha256_of_file(path)
-    try:
-        return _sha256((path, *_read(path).files))
-    except MeasurementError:
-        return sha256_of_file(path)
+    external: tuple[Path, ...] = ()
+    if path.suffix == ".onnx":
+        with contextlib.suppress(MeasurementError):
+            external = _read(path).files
+    return _sha256((path, *external))
 
 
 def _sha256(files: Sequence[Path]) -> str:

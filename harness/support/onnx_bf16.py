@@ -200,6 +200,7 @@ def _cast(name: str, to: str, kind: int, *, verb: str = "cast") -> NodeProto:
 def _narrowed(tensor: TensorProto, name: str) -> TensorProto:
     """The constant in bfloat16, rounded to nearest, ties to even; infinite values and NaN stay what they are."""
     values = numpy_helper.to_array(tensor)
+    # By hand, since onnx before 1.19 knows no such type of numpy.
     bits = np.ascontiguousarray(values).view(np.uint32)
     nearest = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
     halves = np.where(np.isfinite(values), nearest, bits >> 16 | np.isnan(values).astype(np.uint32) << 6).astype("<u2")
